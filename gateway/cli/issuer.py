@@ -1,0 +1,102 @@
+"""`scopegate issuer`: operate the embedded authorization server."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import BinaryIO, Final, NoReturn
+
+import click
+from rich_click import RichCommand, RichGroup
+
+from gateway.client.secret_file import parse_secret
+from gateway.config import read_file
+from gateway.issuer.running import RunningIssuer
+from gateway.issuer.secrets import hash_secret
+from gateway.issuer.settings import IssuerSettings, parse
+from gateway.issuer.state import StateError
+
+BAD_CONFIGURATION: Final = 3
+CANNOT_REACH: Final = 4
+
+
+@click.group(cls=RichGroup)
+def issuer() -> None:
+    """Operate the embedded authorization server: it issues tokens for the client_credentials grant."""
+
+
+@issuer.command("run", cls=RichCommand)
+@click.option(
+    "-c",
+    "--config",
+    "file",
+    type=click.Path(path_type=Path),
+    default=Path("config/issuer.yaml"),
+    show_default=True,
+    help="The authorization server's file.",
+)
+def run_(file: Path) -> None:
+    """Run the authorization server alone, until SIGINT or SIGTERM.
+
+    Exit codes: 0 stopped, 3 the file or the state file is not right, 4 the address cannot be listened on.
+    """
+    settings = _settings(file)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        asyncio.run(_serve(settings))
+    except StateError as error:
+        _end(str(error), BAD_CONFIGURATION)
+    except OSError as error:
+        _end(f"cannot listen on {settings.listen}: {_reason(error)}", CANNOT_REACH)
+
+
+@issuer.command("hash-secret", cls=RichCommand)
+@click.option(
+    "--secret-file",
+    type=click.File("rb"),
+    default=None,
+    help='The file that holds the secret; "-" is standard input. [default: standard input]',
+)
+def hash_secret_(secret_file: BinaryIO | None) -> None:
+    """Hash a client's secret, for `secret:` in issuer.yaml.
+
+    On a terminal it asks for the secret and does not show it. The hash goes to standard output.
+    """
+    try:
+        if secret_file is None and sys.stdin.isatty():
+            raw = click.prompt("Secret", hide_input=True, confirmation_prompt=True, err=True).encode()
+        else:
+            raw = (secret_file or sys.stdin.buffer).read()
+        secret = parse_secret(raw)
+    except ValueError as error:
+        raise click.UsageError(f"{error}.") from None
+    click.echo(hash_secret(secret))
+
+
+def _settings(file: Path) -> IssuerSettings:
+    text = read_file(file, str(file))
+    settings = parse(text, str(file), os.environ) if isinstance(text, str) else [text]
+    if isinstance(settings, list):
+        _end("\n".join(map(str, settings)), BAD_CONFIGURATION)
+    return settings
+
+
+async def _serve(settings: IssuerSettings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with RunningIssuer(settings) as running:
+        click.echo(f"issuer {settings.issuer} listens on http://{running.address}", err=True)
+        await stop.wait()
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else str(error)
+
+
+def _end(message: str, code: int) -> NoReturn:
+    click.echo(message, err=True)
+    raise click.exceptions.Exit(code)

@@ -1,0 +1,121 @@
+"""Fetching one JSON document from an authorization server: bounded in time and size, never redirected."""
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import orjson
+
+MOST_BYTES = 1 << 20
+SECONDS = 10.0
+_LONGEST_TEXT = 500
+_NOT_PRINTABLE = re.compile(r"[^\x20-\x7E]")
+_JSON = {"Accept": "application/json"}
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """No answer, or one that says that the server is in trouble; `detail` says which address and why."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class MalformedAnswer:
+    """An answer that is not what the protocol says; `detail` says which address and how."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class JsonAnswer:
+    """An HTTP status and the JSON object of the body; None where the body is no JSON object."""
+
+    status: int
+    document: dict[str, Any] | None
+
+
+async def fetch_json(
+    http: aiohttp.ClientSession,
+    url: str,
+    *,
+    data: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+    seconds: float = SECONDS,
+) -> JsonAnswer | Unreachable | MalformedAnswer:
+    """GET a document, or POST `data` as a form, and read the answer: 1 MiB at most, within `seconds` in all.
+
+    A redirect is no answer: whoever can redirect could lead credentials astray.
+    """
+    timeout = aiohttp.ClientTimeout(total=seconds)
+    fields = _JSON | dict(headers or {})
+    method = "GET" if data is None else "POST"
+    try:
+        async with http.request(
+            method, url, data=data, headers=fields, timeout=timeout, allow_redirects=False
+        ) as answer:
+            if 300 <= answer.status < 400:
+                return MalformedAnswer(f"{url} redirects, and redirects are not followed")
+            body = await _bounded(answer)
+    except TimeoutError:
+        return Unreachable(f"{url} did not answer within {seconds:g} s")
+    except aiohttp.ClientPayloadError:
+        return Unreachable(f"{url} broke off its answer")
+    except (aiohttp.ClientError, OSError) as error:
+        return Unreachable(f"{url} cannot be reached: {_reason(error)}")
+    if body is None:
+        return MalformedAnswer(f"{url} answered with more than {MOST_BYTES >> 20} MiB")
+    return JsonAnswer(answer.status, _json_object(body))
+
+
+def printable(text: str) -> str:
+    """A server's text, made fit for a terminal and a log: printable ASCII, 500 characters at most."""
+    return _NOT_PRINTABLE.sub("?", text)[:_LONGEST_TEXT]
+
+
+def is_safe_url(url: str) -> bool:
+    """Whether a secret may travel to the URL: https, or http to this machine's own loopback."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        return False
+    if not host or parts.username is not None or parts.password is not None:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return str(error.certificate_error)
+    number = error.errno if isinstance(error, OSError) else None
+    return os.strerror(number) if number and number > 0 else printable(str(error))
+
+
+async def _bounded(answer: aiohttp.ClientResponse) -> bytes | None:
+    body = bytearray()
+    async for chunk in answer.content.iter_chunked(1 << 16):
+        body += chunk
+        if len(body) > MOST_BYTES:
+            return None
+    return bytes(body)
+
+
+def _json_object(body: bytes) -> dict[str, Any] | None:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return document if isinstance(document, dict) else None

@@ -1,0 +1,24 @@
+"""The embedded authorization server: OAuth 2.0 client credentials (RFC 6749 §4.4), JWT access tokens (RFC 9068).
+
+    form            what does the request say?                pure
+    authentication  which client sent it?                     scrypt, in a thread
+    scopes          what may the client have, of what it asks?  pure
+    tokens          sign it
+
+`token_endpoint` is these four in order, `server` its HTTP side, `running` the socket and the state file around it.
+"""
+
+from gateway.issuer.running import RunningIssuer
+from gateway.issuer.server import AuthorizationServer
+from gateway.issuer.settings import ClientSettings, IssuerSettings, parse
+from gateway.issuer.state import IssuerState, StateError
+
+__all__ = [
+    "AuthorizationServer",
+    "ClientSettings",
+    "IssuerSettings",
+    "IssuerState",
+    "RunningIssuer",
+    "StateError",
+    "parse",
+]

@@ -1,0 +1,72 @@
+"""The authorization server while it runs: its state file, its socket, its end."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+from aiohttp import web
+
+from gateway.config import HostPort
+from gateway.issuer.server import AuthorizationServer
+from gateway.issuer.settings import IssuerSettings
+from gateway.issuer.state import IssuerState
+
+_IDLE_SECONDS = 75.0
+_SHUTDOWN_SECONDS = 5.0
+
+
+class RunningIssuer:
+    """Runs in the event loop that calls start, until close. `state` overrides where the settings keep the file.
+
+    start raises StateError for the state file, and OSError unchanged for an address that cannot be listened on.
+    """
+
+    def __init__(
+        self, settings: IssuerSettings, *, clock: Callable[[], float] = time.time, state: Path | None = None
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._state_path = state or Path(settings.state)
+        self._runner: web.AppRunner | None = None
+        self._state: IssuerState | None = None
+
+    async def start(self) -> None:
+        """Open the state file, making keys on first use, and listen."""
+        try:
+            self._state = await asyncio.to_thread(IssuerState.open, self._state_path, self._clock)
+            keys = await asyncio.to_thread(self._state.signing_keys)
+            application = AuthorizationServer(self._settings, keys, self._clock).application()
+            self._runner = web.AppRunner(
+                application, access_log=None, keepalive_timeout=_IDLE_SECONDS, shutdown_timeout=_SHUTDOWN_SECONDS
+            )
+            await self._runner.setup()
+            await web.TCPSite(self._runner, *self._settings.listen).start()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Stop listening, let requests in flight end, and close the state file. May be called twice."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+        if self._state is not None:
+            await asyncio.to_thread(self._state.close)
+            self._state = None
+
+    @property
+    def address(self) -> HostPort:
+        """Where it listens: the port in use where the settings say 0. RuntimeError before start."""
+        if self._runner is None or not self._runner.addresses:
+            raise RuntimeError("the authorization server is not running")
+        host, port, *_ = self._runner.addresses[0]
+        return HostPort(host, port)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        await self.close()

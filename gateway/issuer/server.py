@@ -1,0 +1,148 @@
+"""The embedded authorization server's HTTP side. The gateway meets it over HTTP only."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeAlias
+
+import orjson
+from aiohttp import web
+
+from gateway.issuer.errors import TokenError, TokenErrorCode, allowed_text
+from gateway.issuer.form import MOST_BODY_BYTES, Form, read_form
+from gateway.issuer.keys import SigningKey, jwk_set
+from gateway.issuer.metadata import JWKS_PATH, TOKEN_PATH, issuer_path, metadata, metadata_paths
+from gateway.issuer.settings import IssuerSettings
+from gateway.issuer.token_endpoint import TokenEndpoint
+from gateway.issuer.tokens import IssuedToken
+
+_log = logging.getLogger(__name__)
+
+_BODY_SECONDS = 10.0
+_NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+_CACHEABLE = {"Cache-Control": "public, max-age=300"}
+_CHALLENGE = 'Basic realm="token", charset="UTF-8"'
+_NEVER_IN_THE_ADDRESS = frozenset({"grant_type", "client_id", "client_secret", "client_assertion", "scope"})
+
+_Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class AuthorizationServer:
+    """Token endpoint, keys, metadata and health of one issuer.
+
+    `keys` are all that are published; the newest one of the settings' algorithm signs.
+    """
+
+    def __init__(
+        self,
+        settings: IssuerSettings,
+        keys: Iterable[SigningKey],
+        clock: Callable[[], float],
+        *,
+        body_seconds: float = _BODY_SECONDS,
+    ) -> None:
+        published = tuple(keys)
+        signing = next(key for key in published if key.algorithm == settings.signing_algorithm)
+        scopes = (scope for defined in settings.resources.values() for scope in defined)
+        self._endpoint = TokenEndpoint(settings, signing, clock)
+        self._body_seconds = body_seconds
+        self._issuer = settings.issuer
+        self._jwks = orjson.dumps(jwk_set(published))
+        self._metadata = orjson.dumps(metadata(settings.issuer, scopes))
+
+    def application(self) -> web.Application:
+        """The routes, at the root and below the issuer's own path, where a proxy in front may have kept it."""
+        app = web.Application(client_max_size=MOST_BODY_BYTES, middlewares=[_plain_faults])
+        for prefix in dict.fromkeys(("", issuer_path(self._issuer))):
+            app.router.add_route("*", prefix + TOKEN_PATH, self._token)
+            app.router.add_get(prefix + JWKS_PATH, self._keys)
+        for path in metadata_paths(self._issuer):
+            app.router.add_get(path, self._describe)
+        app.router.add_get("/healthz", _health)
+        app.on_response_prepare.append(_nameless)
+        return app
+
+    async def _keys(self, _request: web.Request) -> web.Response:
+        return web.Response(body=self._jwks, content_type="application/jwk-set+json", headers=_CACHEABLE)
+
+    async def _describe(self, _request: web.Request) -> web.Response:
+        return web.Response(body=self._metadata, content_type="application/json", headers=_CACHEABLE)
+
+    async def _token(self, request: web.Request) -> web.Response:
+        if request.method != "POST":
+            wrong = TokenError(TokenErrorCode.INVALID_REQUEST, "The token endpoint takes POST only.")
+            return _refusal(wrong, status=405, headers={"Allow": "POST"})
+        outcome = await self._outcome(request)
+        return _refusal(outcome) if isinstance(outcome, TokenError) else _issued(outcome)
+
+    async def _outcome(self, request: web.Request) -> IssuedToken | TokenError:
+        form = await self._form(request)
+        if isinstance(form, TokenError):
+            return form
+        authorizations = request.headers.getall("Authorization", [])
+        outcome = await self._endpoint.answer(authorizations, form, request.remote or "")
+        if isinstance(outcome, TokenError):
+            _log.info("refused %s: %s: %s", request.remote, outcome.code.value, allowed_text(outcome.description))
+        return outcome
+
+    async def _form(self, request: web.Request) -> Form | TokenError:
+        if not _NEVER_IN_THE_ADDRESS.isdisjoint(request.query):
+            return _invalid("Parameters belong into the body, never into the address (RFC 6749, section 2.3.1).")
+        content_types = request.headers.getall("Content-Type", [])
+        try:
+            async with asyncio.timeout(self._body_seconds):
+                body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return _invalid(f"The body must be {MOST_BODY_BYTES >> 10} KiB at most.")
+        except TimeoutError:
+            return _invalid("The body did not arrive in time.")
+        return read_form(content_types[0] if len(content_types) == 1 else "", body)
+
+
+def _issued(token: IssuedToken) -> web.Response:
+    """The answer of RFC 6749 §5.1; `scope` is always told."""
+    document = {
+        "access_token": token.access_token,
+        "token_type": "Bearer",
+        "expires_in": token.expires_in,
+        "scope": " ".join(token.grant.scopes),
+    }
+    return web.Response(body=orjson.dumps(document), content_type="application/json", headers=_NO_STORE)
+
+
+def _refusal(error: TokenError, *, status: int | None = None, headers: dict[str, str] | None = None) -> web.Response:
+    """The answer of RFC 6749 §5.2."""
+    fields = _NO_STORE | (headers or {})
+    if error.challenge:
+        fields["WWW-Authenticate"] = _CHALLENGE
+    if error.retry_after is not None:
+        fields["Retry-After"] = str(error.retry_after)
+    document = {"error": error.code.value, "error_description": allowed_text(error.description)}
+    return web.Response(
+        status=status or error.status, body=orjson.dumps(document), content_type="application/json", headers=fields
+    )
+
+
+def _invalid(description: str) -> TokenError:
+    return TokenError(TokenErrorCode.INVALID_REQUEST, description)
+
+
+async def _health(_request: web.Request) -> web.Response:
+    return web.json_response({"status": "ok"})
+
+
+@web.middleware
+async def _plain_faults(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """Say 404 and 405 in the issuer's own words."""
+    try:
+        return await handler(request)
+    except web.HTTPNotFound:
+        return web.json_response({"error": "not_found"}, status=404)
+    except web.HTTPMethodNotAllowed as error:
+        allow = ", ".join(sorted(error.allowed_methods))
+        return web.json_response({"error": "method_not_allowed"}, status=405, headers={"Allow": allow})
+
+
+async def _nameless(_request: web.Request, response: web.StreamResponse) -> None:
+    """Which software answers is no one's business."""
+    response.headers.popall("Server", None)

@@ -1,0 +1,56 @@
+"""The token endpoint's decision, without HTTP: a form and a client's proof in, a token or a refusal out."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+from gateway.issuer.authentication import ClientAuthenticator
+from gateway.issuer.errors import TokenError, TokenErrorCode
+from gateway.issuer.form import Form
+from gateway.issuer.keys import SigningKey
+from gateway.issuer.scopes import choose
+from gateway.issuer.settings import IssuerSettings
+from gateway.issuer.tokens import IssuedToken, TokenMint
+
+_log = logging.getLogger(__name__)
+
+
+class TokenEndpoint:
+    """Issues tokens for the client_credentials grant (RFC 6749 §4.4); never a refresh token (§4.4.3)."""
+
+    def __init__(self, settings: IssuerSettings, key: SigningKey, clock: Callable[[], float]) -> None:
+        self._settings = settings
+        self._authenticator = ClientAuthenticator(settings.clients, clock)
+        self._mint = TokenMint(settings.issuer, key, int(settings.token_lifetime), clock)
+
+    async def answer(self, authorizations: Sequence[str], form: Form, address: str) -> IssuedToken | TokenError:
+        """Answer one request; `authorizations` are all values of that field, `address` is the peer's."""
+        wrong_grant = _wrong_grant(form)
+        if wrong_grant is not None:
+            return wrong_grant
+        client = await self._authenticator.authenticate(authorizations, form, address)
+        if isinstance(client, TokenError):
+            return client
+        if not client.settings.may_use_client_credentials:
+            return TokenError(
+                TokenErrorCode.UNAUTHORIZED_CLIENT,
+                "This client may not use client_credentials: the grant is not listed for it.",
+            )
+        grant = choose(self._settings.applicable(client.settings), form.get("scope"), form.resources)
+        if isinstance(grant, TokenError):
+            return grant
+        token = self._mint.mint(client.client_id, grant)
+        _log.info("issued %s to %a: %s at %s", token.jti, client.client_id, " ".join(grant.scopes), grant.audience)
+        return token
+
+
+def _wrong_grant(form: Form) -> TokenError | None:
+    grant_type = form.get("grant_type")
+    if grant_type is None:
+        return TokenError(
+            TokenErrorCode.INVALID_REQUEST, "The parameter grant_type is missing: send grant_type=client_credentials."
+        )
+    if grant_type != "client_credentials":
+        return TokenError(
+            TokenErrorCode.UNSUPPORTED_GRANT_TYPE, "Only grant_type=client_credentials is supported here."
+        )
+    return None
