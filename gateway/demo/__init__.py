@@ -1,0 +1,1 @@
+"""What `scopegate demo` stands in front of: a sample maintenance API, in memory."""
