@@ -18,6 +18,7 @@ from gateway.config.fields import (
     at_least,
     at_most,
     shown,
+    written,
 )
 from gateway.config.reading import Document, Position, decode, read_file, read_yaml
 from gateway.config.substitution import substitute
@@ -47,4 +48,5 @@ __all__ = [
     "read_yaml",
     "shown",
     "substitute",
+    "written",
 ]

@@ -74,11 +74,20 @@ def merged(earlier: list[ConfigError], later: object) -> list[ConfigError]:
 
 def bind(model: type[M], document: Document) -> M | list[ConfigError]:
     """Validate a document as a model; errors in the file's order."""
+    empty = list(_empty_values(document))
     try:
-        return model.model_validate(_frozen(document.data))
+        bound = model.model_validate(frozen(document.data))
     except ValidationError as error:
-        faults = error.errors(include_url=False)
-    return in_file_order([fault for detail in faults for fault in _translated(model, document, detail)])
+        details = error.errors(include_url=False)
+        return merged(empty, [fault for detail in details for fault in _translated(model, document, detail)])
+    return in_file_order(empty) if empty else bound
+
+
+def _empty_values(document: Document) -> Iterator[ConfigError]:
+    """`issuers:` with nothing behind it would read as "no restriction": doubtful, so an error anywhere."""
+    for path in document.values:
+        if path and document.at(path) is None:
+            yield document.error(path, "is empty: give it a value, or remove the key")
 
 
 def nearest(word: str, known: Iterable[str], noun: str) -> str:
@@ -90,10 +99,11 @@ def nearest(word: str, known: Iterable[str], noun: str) -> str:
     return f"{noun} are: {', '.join(names)}" if names else f"there are no {noun}"
 
 
-def _frozen(value: Any) -> Any:
+def frozen(value: Any) -> Any:
+    """The same data with tuples for lists, which is what models take."""
     if isinstance(value, dict):
-        return {key: _frozen(item) for key, item in value.items()}
-    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+        return {key: frozen(item) for key, item in value.items()}
+    return tuple(frozen(item) for item in value) if isinstance(value, list) else value
 
 
 def _translated(model: type[BaseModel], document: Document, detail: ErrorDetails) -> Iterator[ConfigError]:
@@ -110,10 +120,10 @@ def _translated(model: type[BaseModel], document: Document, detail: ErrorDetails
     elif isinstance(raised, MisplacedError):
         for below, message in raised.faults:
             full = (*path, *below)
-            yield document.error(full, _masked(document, full, message))
+            yield document.error(full, masked(document, full, message))
     else:
-        message = str(raised) if isinstance(raised, ValueError) else _in_words(kind, detail)
-        yield document.error(path, _masked(document, path, message))
+        message = str(raised) if isinstance(raised, ValueError) else _in_words(detail)
+        yield document.error(path, masked(document, path, message))
 
 
 def _missing(document: Document, path: Path) -> ConfigError:
@@ -131,20 +141,25 @@ def _known_part(document: Document, loc: Iterable[str | int]) -> tuple[Path, boo
     return path, rest
 
 
-def _masked(document: Document, path: Path, message: str) -> str:
+_QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"|`([^`]*)`")
+
+
+def masked(document: Document, path: Path, message: str) -> str:
     """Nothing that a substitution filled is shown, whole or quoted in parts."""
     for filled in document.filled:
-        if filled[: len(path)] != path and path[: len(filled)] != filled:
-            continue
-        secret = str(document.at(filled))
-        if secret:
-            message = message.replace(repr(secret), "***").replace(secret, "***")
-        message = re.sub(
-            r"'([^']*)'|\"([^\"]*)\"|`([^`]*)`",
-            lambda found, secret=secret: "***" if (found[1] or found[2] or found[3] or "\0") in secret else found[0],
-            message,
-        )
+        if filled[: len(path)] == path or path[: len(filled)] == filled:
+            message = _without(str(document.at(filled)), message)
     return message
+
+
+def _without(secret: str, message: str) -> str:
+    def hidden(found: re.Match[str]) -> str:
+        quoted = found[1] or found[2] or found[3]
+        return "***" if quoted and quoted in secret else found[0]
+
+    if secret:
+        message = message.replace(repr(secret), "***").replace(secret, "***")
+    return _QUOTED.sub(hidden, message)
 
 
 _KINDS = {
@@ -156,33 +171,27 @@ _KINDS = {
     "list_type": "a list",
     "dict_type": "a mapping of keys",
     "model_type": "a mapping of keys",
-    "model_attributes_type": "a mapping of keys",
-    "none_required": "empty",
+}
+_BOUNDS = {
+    "greater_than_equal": "must be at least {ge}, not {given}",
+    "greater_than": "must be more than {gt}, not {given}",
+    "less_than_equal": "must be at most {le}, not {given}",
+    "less_than": "must be less than {lt}, not {given}",
+    "literal_error": "must be {expected}, not {given}",
+    "string_pattern_mismatch": "{given} does not have the form {pattern}",
+    "too_short": "must not be empty",
+    "string_too_short": "must not be empty",
 }
 
 
-def _in_words(kind: str, detail: ErrorDetails) -> str:
-    ctx = detail.get("ctx", {})
-    given = detail["input"]
-    article = "***" if isinstance(given, Filled) else shown(given)
+def _in_words(detail: ErrorDetails) -> str:
+    kind, given = detail["type"], detail["input"]
+    name = "***" if isinstance(given, Filled) else shown(given)
     if kind in _KINDS:
         advice = ": quote it" if kind == "string_type" and isinstance(given, int | float | bool) else ""
-        return f"must be {_KINDS[kind]}, not {article}{advice}"
-    match kind:
-        case "literal_error" | "enum":
-            return f"must be {ctx['expected']}, not {article}"
-        case "greater_than_equal":
-            return f"must be at least {ctx['ge']}, not {article}"
-        case "greater_than":
-            return f"must be more than {ctx['gt']}, not {article}"
-        case "less_than_equal":
-            return f"must be at most {ctx['le']}, not {article}"
-        case "less_than":
-            return f"must be less than {ctx['lt']}, not {article}"
-        case "too_short" | "string_too_short":
-            return "must not be empty"
-        case "string_pattern_mismatch":
-            return f"{article} does not have the form {ctx['pattern']}"
+        return f"must be {_KINDS[kind]}, not {name}{advice}"
+    if kind in _BOUNDS:
+        return _BOUNDS[kind].format(**detail.get("ctx", {}), given=name)
     return f"{detail['msg'][:1].lower()}{detail['msg'][1:]}"
 
 

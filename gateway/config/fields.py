@@ -1,6 +1,6 @@
 """Field types that configuration files share: durations, sizes, addresses, one or several strings.
 
-Defaults of these fields are written as they are in YAML (`Field(default="30s")`) and go through the same reading.
+Defaults of these fields are spelt as they are in YAML (`written("30s", ...)`) and go through the same reading.
 """
 
 import ipaddress
@@ -11,10 +11,14 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_LONGEST = 366 * 86400.0
+"""Beyond any use, and what the event loop's clock still takes."""
+
 _SIZE = re.compile(r"([0-9]{1,15})(B|KiB|MiB|GiB)?")
 _BYTES = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:\s]+)):([0-9]{1,5})")
+_NAMES = {type(None): "an empty value", dict: "a mapping", list: "a list", tuple: "a list"}
 
 
 class HostPort(NamedTuple):
@@ -29,12 +33,15 @@ class HostPort(NamedTuple):
 
 def seconds(text: Any) -> float:
     """Read `500ms`, `30s`, `5m`, `1h` or `2d` as seconds; ValueError says how to write it."""
-    if isinstance(text, int | float) and not isinstance(text, bool):
-        raise ValueError(f"{text} has no unit: write {text}s, or use ms, m, h or d")
     found = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    if found is None and type(text) in (int, float):
+        raise ValueError(f"{text} has no unit: write {text}s, or use ms, m, h or d")
     if found is None:
         raise ValueError(f"{shown(text)} is no duration: write a number and a unit, such as 500ms, 30s, 5m, 1h or 2d")
-    return float(found[1]) * _SECONDS[found[2]]
+    value = float(found[1]) * _SECONDS[found[2]]
+    if value > _LONGEST:
+        raise ValueError(f"{shown(text)} is longer than 366d: write a shorter time")
+    return value
 
 
 def size(text: Any) -> int:
@@ -67,20 +74,14 @@ def host_port(text: Any) -> HostPort:
 
 def shown(value: Any) -> str:
     """A value as an error names it: its kind, or a short literal. Never more than 60 characters of it."""
-    match value:
-        case None:
-            return "an empty value"
-        case bool():
-            return "true" if value else "false"
-        case int() | float():
-            return str(value)
-        case str():
-            return repr(value) if len(value) <= 60 else repr(value[:57]) + "..."
-        case dict():
-            return "a mapping"
-        case list() | tuple():
-            return "a list"
-    return type(value).__name__
+    if isinstance(value, str):
+        return repr(value) if len(value) <= 60 else repr(value[:57] + "...")
+    return _NAMES.get(type(value)) or str(value).lower()
+
+
+def written(default: Any, description: str) -> Any:
+    """Describe a field whose default is spelt as in YAML, such as `ttl: Duration = written("1h", "A lifetime.")`."""
+    return Field(default=default, description=description)
 
 
 def at_least(least: str) -> AfterValidator:

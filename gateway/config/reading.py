@@ -125,7 +125,7 @@ class _TooDeepError(yaml.MarkedYAMLError):
     """Nested beyond what any configuration needs."""
 
 
-class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):  # type: ignore[misc]  # PyYAML has no common base
+class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
     """PyYAML's reading down to nodes. No constructor: nothing of ours is built by a tag."""
 
     def __init__(self, text: str) -> None:
@@ -145,7 +145,8 @@ class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):  # type: ignore[
         """Compose with a bound on the depth, which PyYAML leaves to Python's stack."""
         self._depth += 1
         if self._depth > MOST_DEPTH:
-            raise _TooDeepError(None, None, f"nested more than {MOST_DEPTH} deep", self.peek_event().start_mark)
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # the stubs leave it open
+            raise _TooDeepError(None, None, f"nested more than {MOST_DEPTH} deep", mark)
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
@@ -216,10 +217,10 @@ class _Builder:
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)
         self._open.add(id(node))
-        value: Any
+        value: Any = None
         if isinstance(node, yaml.SequenceNode):
             value = [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
-        else:
+        elif isinstance(node, yaml.MappingNode):
             value = {key: self.build(item, (*path, key)) for key, item in self._members(node, path)}
         self._open.discard(id(node))
         return value

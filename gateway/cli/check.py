@@ -1,0 +1,109 @@
+"""`scopegate check`: is a configuration sound, together with the files that it names?"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from gateway.config import ConfigError, Document, read_file, read_yaml
+from gateway.config.gateway_file import GatewayConfig, IssuerConfig, parse
+from gateway.issuer import settings
+
+BAD_CONFIGURATION = 3
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), default=Path("config/gateway.yaml"))
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object on standard output.")
+def check(file: Path, *, as_json: bool) -> None:
+    """Check a configuration and report every error in it.
+
+    FILE is config/gateway.yaml unless given. The file of an embedded issuer is checked with it. Every error is one
+    line, file:line:column: key: what is wrong. Exit code 0 means that the gateway would start with it, 3 that it
+    would not.
+    """
+    found = examine(file, os.environ)
+    if isinstance(found, GatewayConfig):
+        click.echo(json.dumps({"ok": True, **counts(found)}) if as_json else summary(file, found))
+        return
+    if as_json:
+        click.echo(json.dumps({"ok": False, "errors": [asdict(error) for error in found]}))
+    else:
+        for error in found:
+            click.echo(error, err=True)
+    raise click.exceptions.Exit(BAD_CONFIGURATION)
+
+
+def examine(path: Path, environ: Mapping[str, str]) -> GatewayConfig | list[ConfigError]:
+    """The configuration at a path, or every error in it and in the files that it names."""
+    file = str(path)
+    text = read_file(path, file)
+    if isinstance(text, ConfigError):
+        return [text]
+    config = parse(text, file, environ)
+    document = read_yaml(text, file)
+    if isinstance(config, list) or isinstance(document, list):
+        return config if isinstance(config, list) else []
+    errors = [
+        error
+        for name, issuer in config.issuers.items()
+        for error in (
+            *_keys_file(document, name, issuer, path.parent),
+            *_embedded(document, name, issuer, path.parent, environ),
+        )
+    ]
+    return errors or config
+
+
+def counts(config: GatewayConfig) -> dict[str, int]:
+    """How much a configuration holds, by kind."""
+    public = sum(route.public for route in config.routes)
+    return {
+        "issuers": len(config.issuers),
+        "upstreams": len(config.upstreams),
+        "routes": len(config.routes),
+        "public": public,
+    }
+
+
+def summary(path: Path, config: GatewayConfig) -> str:
+    """One line for people."""
+    of = counts(config)
+    parts = [f"{of[noun]} {noun if of[noun] != 1 else noun[:-1]}" for noun in ("issuers", "upstreams", "routes")]
+    return f"{path} is sound: {', '.join(parts)}, of which {of['public']} public"
+
+
+def _keys_file(document: Document, name: str, issuer: IssuerConfig, base: Path) -> Iterator[ConfigError]:
+    if issuer.jwks_file is None:
+        return
+    text = read_file(base / issuer.jwks_file, str(base / issuer.jwks_file))
+    if isinstance(text, ConfigError):
+        yield document.error(("issuers", name, "jwks_file"), f"{text.file} {text.message}")
+
+
+def _embedded(
+    document: Document, name: str, issuer: IssuerConfig, base: Path, environ: Mapping[str, str]
+) -> Iterator[ConfigError]:
+    """The authorization server's file, and whether its tokens would be taken here."""
+    if issuer.embedded is None:
+        return
+    key = ("issuers", name)
+    file = str(base / issuer.embedded)
+    text = read_file(Path(file), file)
+    if isinstance(text, ConfigError):
+        yield document.error((*key, "embedded"), f"{file} {text.message}")
+        return
+    own = settings.parse(text, file, environ)
+    if isinstance(own, list):
+        yield from own
+        return
+    if own.issuer != issuer.issuer:
+        message = f"differs from `issuer` in {file}, so its tokens would be refused: write {own.issuer}"
+        yield document.error((*key, "issuer"), message)
+    if not set(issuer.audience) & set(own.resources):
+        known = ", ".join(own.resources)
+        message = f"is no resource of {file}, so its tokens would be refused: resources there are {known}"
+        yield document.error((*key, "audience"), message)

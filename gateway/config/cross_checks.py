@@ -1,0 +1,155 @@
+"""What one part of the gateway's file says about another.
+
+Judged on the plain data, so that a fault elsewhere in the file does not hide these.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from gateway.config.binding import masked, nearest
+from gateway.config.errors import ConfigError, Path, in_file_order
+from gateway.config.fields import HostPort, host_port
+from gateway.config.gateway_fields import DEFAULT_ADDRESSES, is_loopback
+from gateway.config.reading import Document
+from gateway.config.shadowing import Reaches
+from gateway.policy.routes import METHODS, parse_template
+
+Fault = tuple[Path, str]
+
+_KEY_SOURCES = ("embedded", "jwks_uri", "jwks_file")
+_EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  # compared with, not listened on
+
+
+def cross_check(document: Document) -> list[ConfigError]:
+    """Every fault between the parts, in the file's order."""
+    root = _mapping(document.data)
+    faults = [*_listeners(root), *_issuers(root), *_upstreams(root), *_routes(root)]
+    return in_file_order([document.error(path, masked(document, path, message)) for path, message in faults])
+
+
+def _listeners(root: Mapping[str, Any]) -> Iterator[Fault]:
+    listen, admin = _address(root, "listen"), _address(root, "admin")
+    if listen and listen == admin and listen.port:
+        key = "admin" if "admin" in root else "listen"
+        yield (key,), "listen and admin are the same address: give admin a port of its own"
+
+
+def _issuers(root: Mapping[str, Any]) -> Iterator[Fault]:
+    first: dict[str, str] = {}
+    for name, issuer in _sections(root, "issuers"):
+        identifier = issuer.get("issuer")
+        if isinstance(identifier, str) and first.setdefault(identifier, name) != name:
+            yield (
+                ("issuers", name, "issuer"),
+                f"is the same as that of issuers.{first[identifier]}: keep one of the two",
+            )
+        sources = [key for key in issuer if key in _KEY_SOURCES]
+        for key in sources[1:]:
+            yield ("issuers", name, key), f"{sources[0]} already says where the keys come from: keep one of the two"
+
+
+def _upstreams(root: Mapping[str, Any]) -> Iterator[Fault]:
+    listen = _address(root, "listen")
+    for name, upstream in _sections(root, "upstreams"):
+        if listen and _leads_to(upstream.get("url"), listen):
+            yield (
+                ("upstreams", name, "url"),
+                f"is where the gateway itself listens ({listen}): requests would go in a loop",
+            )
+
+
+def _routes(root: Mapping[str, Any]) -> Iterator[Fault]:
+    first: dict[str, int] = {}
+    earlier = Reaches()
+    for index, route in _items(root, "routes"):
+        path: Path = ("routes", index)
+        name = route.get("id")
+        if isinstance(name, str) and first.setdefault(name, index) != index:
+            yield (*path, "id"), f"is the same as that of routes[{first[name]}]: each route needs its own"
+        yield from _demand(root, path, route)
+        yield from _names(root, path, route)
+        yield from _shadow(path, route, earlier)
+
+
+def _demand(root: Mapping[str, Any], path: Path, route: Mapping[str, Any]) -> Iterator[Fault]:
+    """A route says either which scopes it demands, or that it is public."""
+    public = str(route.get("public")).lower() == "true"
+    if public:
+        for key in ("scopes", "issuers"):
+            if key in route:
+                yield (*path, key), f"has no effect on a public route: remove {key}, or remove public: true"
+        return
+    if "scopes" not in route:
+        yield (
+            path,
+            "says neither scopes nor public: true: list the scopes that a token must carry, or write public: true",
+        )
+    elif not _mapping(root.get("issuers")):
+        yield path, "demands a token, but no issuer is trusted: add one under issuers"
+
+
+def _names(root: Mapping[str, Any], path: Path, route: Mapping[str, Any]) -> Iterator[Fault]:
+    upstreams, issuers = _mapping(root.get("upstreams")), _mapping(root.get("issuers"))
+    upstream = route.get("upstream")
+    if isinstance(upstream, str) and upstream and upstreams and upstream not in upstreams:
+        yield (*path, "upstream"), f"{upstream!r} is no upstream: {nearest(upstream, upstreams, 'upstreams')}"
+    names = route.get("issuers")
+    for index, name in enumerate(names if isinstance(names, list) else []):
+        if isinstance(name, str) and name and issuers and name not in issuers:
+            yield (*path, "issuers", index), f"{name!r} is no issuer: {nearest(name, issuers, 'issuers')}"
+
+
+def _shadow(path: Path, route: Mapping[str, Any], earlier: Reaches) -> Iterator[Fault]:
+    """The first match wins: a route that earlier ones cover never takes a request."""
+    template, methods = route.get("path"), route.get("methods", list(METHODS))
+    if not isinstance(template, str) or not isinstance(methods, list) or not methods:
+        return
+    if not all(isinstance(method, str) for method in methods):
+        return
+    try:
+        segments = parse_template(template)
+    except ValueError:
+        return
+    covering = earlier.covering(segments, frozenset(methods))
+    if covering:
+        names = " and ".join(covering)
+        yield (*path, "path"), f"never matches, because {names} above takes all of it: move this route up, or remove it"
+    earlier.add(segments, frozenset(methods), repr(route.get("id", f"routes[{path[1]}]")))
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _sections(root: Mapping[str, Any], key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, section in _mapping(root.get(key)).items():
+        yield name, _mapping(section)
+
+
+def _items(root: Mapping[str, Any], key: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    listed = root.get(key)
+    for index, item in enumerate(listed if isinstance(listed, list) else []):
+        if isinstance(item, dict):
+            yield index, item
+
+
+def _address(root: Mapping[str, Any], key: str) -> HostPort | None:
+    try:
+        return host_port(root.get(key, DEFAULT_ADDRESSES[key]))
+    except ValueError:
+        return None
+
+
+def _leads_to(url: Any, listen: HostPort) -> bool:
+    if not isinstance(url, str):
+        return False
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return False
+    host, own = parts.hostname or "", listen.host.lower()
+    any_of_ours = own in _EVERY_ADDRESS and (is_loopback(host) or host in _EVERY_ADDRESS)
+    by_name = "localhost" in (host, own) and is_loopback(host) and is_loopback(own)
+    return port == listen.port and (host == own or any_of_ours or by_name)

@@ -1,0 +1,200 @@
+"""The gateway file's own field types: URLs, algorithms, methods, scopes, path templates, networks."""
+
+import difflib
+import ipaddress
+import re
+from typing import Annotated, Any, TypeAlias
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+
+from gateway.config.fields import shown
+from gateway.policy.paths import Oddity
+from gateway.policy.routes import METHODS, parse_template
+
+ALGORITHMS = (
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "EdDSA",
+    "Ed25519",
+)
+"""Asymmetric signature algorithms (RFC 7518 §3.1, RFC 8037 §3.1, RFC 9864 §2.2)."""
+
+DEFAULT_ADDRESSES = {"listen": "127.0.0.1:8080", "admin": "127.0.0.1:9901"}
+
+_VISIBLE = re.compile(r"[\x21-\x7e]+")
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+
+
+def one_of(value: str, known: tuple[str, ...]) -> str:
+    """The value if it is known; else ValueError with the nearest known one, whatever its case."""
+    if value in known:
+        return value
+    by_fold = {each.casefold(): each for each in known}
+    near = difflib.get_close_matches(value.casefold(), by_fold, n=1, cutoff=0.6)
+    advice = f"did you mean {by_fold[near[0]]!r}?" if near else f"write one of {', '.join(known)}"
+    raise ValueError(f"{shown(value)} is not known: {advice}")
+
+
+def each_once(values: tuple[str, ...]) -> tuple[str, ...]:
+    """The values, if none is repeated."""
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            raise ValueError(f"{shown(value)} is listed twice: keep one")
+    return values
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's own."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def http_url(text: str) -> SplitResult:
+    """Split an http or https URL without userinfo, query and fragment; ValueError says what is wrong."""
+    if not _VISIBLE.fullmatch(text) or "\\" in text:
+        raise ValueError(f"{shown(text)} is no URL: blanks, backslashes and non-ASCII characters must be escaped")
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError:
+        raise ValueError(f"{shown(text)} is no URL: its host or port cannot be read") from None
+    if url.scheme not in ("http", "https") or not text.startswith(f"{url.scheme}://"):
+        raise ValueError(f"{shown(text)} must begin with http:// or https://")
+    if "@" in url.netloc:
+        raise ValueError("must not hold a user or password: remove what stands before '@'")
+    if not url.hostname or port == 0 or url.netloc.endswith(":"):
+        raise ValueError(f"{shown(text)} must name a host, and a port only with its number")
+    if "?" in text or "#" in text:
+        raise ValueError(f"{shown(text)} must have no query and no fragment: remove what stands after '?' or '#'")
+    return url
+
+
+def _issuer_url(text: str) -> str:
+    url = http_url(text)
+    if url.scheme == "http" and not is_loopback(url.hostname or ""):
+        raise ValueError(f"{shown(text)} must begin with https://: keys that come over plain http can be exchanged")
+    return text
+
+
+def _origin(text: str) -> str:
+    url = http_url(text)
+    if url.path not in ("", "/"):
+        raise ValueError(
+            f"{shown(text)} must have no path: requests keep their own, so write {url.scheme}://{url.netloc}"
+        )
+    return text
+
+
+def _algorithm(name: str) -> str:
+    if name.casefold() == "none":
+        raise ValueError("'none' means no signature: anyone could write such a token, so it is never accepted")
+    if name.upper().startswith("HS"):
+        remedy = "let the issuer sign with an asymmetric one, such as RS256"
+        raise ValueError(f"{shown(name)} signs with a shared secret, so whoever verifies could also forge: {remedy}")
+    return one_of(name, ALGORITHMS)
+
+
+def _method(name: str) -> str:
+    if name.upper() in ("TRACE", "CONNECT"):
+        why = "it echoes credentials" if name.upper() == "TRACE" else "it opens a tunnel that nothing judges"
+        raise ValueError(f"{shown(name)} is never forwarded, because {why}: remove it")
+    return one_of(name, METHODS)
+
+
+def _scope(token: str) -> str:
+    if _SCOPE.fullmatch(token):
+        return token
+    if " " in token.strip():
+        raise ValueError(f"{shown(token)} holds a blank: write each scope as its own item of the list")
+    raise ValueError(f"{shown(token)} is no scope: visible ASCII without '\"' and '\\' (RFC 6749 §3.3)")
+
+
+def scopes_as_mapping(value: Any) -> Any:
+    """A list of scopes means all of them; an empty demand is refused, because it would open the route."""
+    if isinstance(value, tuple) and value:
+        return {"all": value}
+    if isinstance(value, str):
+        remedy = "write one such as [jobs.read]"
+        raise ValueError(f"must be a list, not {shown(value)}: {remedy}")  # noqa: TRY004  # pydantic takes no other
+    if not value and value is not None:
+        raise ValueError("must not be empty: list at least one scope, or write public: true instead")
+    return value
+
+
+def _template(text: str) -> str:
+    parse_template(text)
+    return text
+
+
+def _network(value: Any) -> Any:
+    try:
+        wider = ipaddress.ip_network(str(value), strict=False)
+    except ValueError:
+        raise ValueError(f"{shown(value)} is no network: write one such as 10.0.0.0/8 or ::1/128") from None
+    try:
+        return ipaddress.ip_network(str(value))
+    except ValueError:
+        raise ValueError(f"{shown(value)} has bits beyond its prefix: did you mean '{wider}'?") from None
+
+
+_NETWORK_SCHEMA = {"type": "string", "examples": ["10.0.0.0/8", "::1/128"]}
+_URL_SCHEMA = {"type": "string", "pattern": r"^https?://[^?#@\s]+$"}
+
+IpNetwork: TypeAlias = Annotated[
+    ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network), WithJsonSchema(_NETWORK_SCHEMA)
+]
+IssuerUrl = Annotated[
+    str, AfterValidator(_issuer_url), WithJsonSchema({**_URL_SCHEMA, "examples": ["https://login.example/"]})
+]
+KeysUrl = Annotated[
+    str, AfterValidator(_issuer_url), WithJsonSchema({**_URL_SCHEMA, "examples": ["https://login.example/jwks"]})
+]
+Origin = Annotated[
+    str,
+    AfterValidator(_origin),
+    WithJsonSchema({"type": "string", "pattern": r"^https?://[^/?#@\s]+/?$", "examples": ["http://127.0.0.1:9000"]}),
+]
+Algorithm = Annotated[str, AfterValidator(_algorithm), WithJsonSchema({"enum": list(ALGORITHMS)})]
+Method = Annotated[str, AfterValidator(_method), WithJsonSchema({"enum": list(METHODS)})]
+_SCOPE_SCHEMA: dict[str, Any] = {"type": "string", "pattern": f"^{_SCOPE.pattern}$"}
+_SCOPES_SCHEMA = {"type": "array", "items": _SCOPE_SCHEMA, "minItems": 1, "uniqueItems": True}
+SCOPES_SCHEMA = WithJsonSchema(
+    {
+        "anyOf": [
+            _SCOPES_SCHEMA,
+            {
+                "type": "object",
+                "properties": {
+                    "all": {"description": "Every one of these.", **_SCOPES_SCHEMA},
+                    "any": {"description": "At least one of these.", **_SCOPES_SCHEMA},
+                },
+                "additionalProperties": False,
+                "minProperties": 1,
+            },
+        ],
+        "examples": [["jobs.read"], {"any": ["jobs.read", "jobs.run"]}],
+    }
+)
+ScopeToken = Annotated[str, AfterValidator(_scope), WithJsonSchema(_SCOPE_SCHEMA)]
+PathTemplate = Annotated[
+    str,
+    AfterValidator(_template),
+    WithJsonSchema({"type": "string", "pattern": "^/", "examples": ["/jobs/{job}", "/files/{path...}"]}),
+]
+
+
+def _oddity(name: str) -> str:
+    return one_of(name, tuple(Oddity))
+
+
+PathOddity = Annotated[str, AfterValidator(_oddity), WithJsonSchema({"enum": [str(each) for each in Oddity]})]

@@ -1,0 +1,177 @@
+"""The gateway's own file: its models, and `parse`."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+
+from gateway.config.binding import Section, bind, merged, prepare
+from gateway.config.cross_checks import cross_check
+from gateway.config.errors import ConfigError
+from gateway.config.fields import Address, ByteSize, Duration, StringOrList, Text, at_least, at_most, written
+from gateway.config.gateway_fields import (
+    ALGORITHMS,
+    DEFAULT_ADDRESSES,
+    SCOPES_SCHEMA,
+    Algorithm,
+    IpNetwork,
+    IssuerUrl,
+    KeysUrl,
+    Method,
+    Origin,
+    PathOddity,
+    PathTemplate,
+    ScopeToken,
+    each_once,
+    scopes_as_mapping,
+)
+
+FILE = "config/gateway.yaml"
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+Timeout = Annotated[Duration, at_least("1ms")]
+Count = Annotated[int, Field(ge=1, le=10_000_000)]
+
+
+class Limits(Section):
+    """What one client may take up."""
+
+    head_bytes: Annotated[ByteSize, Field(ge=1024, le=1 << 20)] = written(
+        "32KiB", "Most bytes of a request line and its fields; more is refused."
+    )
+    head_timeout: Timeout = written("10s", "Time for a request's head to arrive.")
+    body_idle_timeout: Timeout = written("60s", "Longest pause between two parts of a request's body.")
+    keep_alive_timeout: Timeout = written("75s", "How long an idle client connection stays open.")
+    connections: Count = Field(default=10_000, description="Most client connections at a time, per process.")
+
+
+class IssuerConfig(Section):
+    """One issuer whose tokens are taken."""
+
+    issuer: IssuerUrl = Field(description="The issuer's identifier, compared byte for byte with the claim `iss`.")
+    embedded: Text | None = Field(
+        default=None, description="Start the embedded authorization server with this file, relative to this one."
+    )
+    audience: StringOrList = Field(
+        description="Who the token must be meant for: one match with the claim `aud` suffices."
+    )
+    jwks_uri: KeysUrl | None = Field(
+        default=None, description="Where the issuer publishes its keys. By default found by discovery (RFC 8414)."
+    )
+    jwks_file: Text | None = Field(default=None, description="A file with the issuer's JWK Set, relative to this one.")
+    algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1), AfterValidator(each_once)] = Field(
+        default=ALGORITHMS, description="Signature algorithms that are accepted, all of them asymmetric."
+    )
+    leeway: Annotated[Duration, at_most("5m")] = written(
+        "0s", "By how much the issuer's clock and ours may differ; at most 5m."
+    )
+    typ: Literal["any", "at+jwt"] = written(
+        "any", "The token's `typ`: `at+jwt` demands RFC 9068; many issuers send `JWT` or none."
+    )
+    keys_refresh: Annotated[Duration, at_least("1s")] = written("5m", "How often keys are fetched.")
+    unknown_key_cooldown: Timeout = written(
+        "30s", "After a fetch for an unknown key, the time until unknown keys may cause another."
+    )
+    keys_timeout: Timeout = written("5s", "Time for one fetch of keys.")
+
+
+class UpstreamConfig(Section):
+    """One API behind the gateway."""
+
+    url: Origin = Field(description="Scheme, host and port of the API, without a path.")
+    connect_timeout: Timeout = written("5s", "Time to open a connection.")
+    first_byte_timeout: Timeout = written("60s", "Time from the request's end to the answer's head.")
+    idle_timeout: Timeout = written("60s", "Longest pause between two parts of an answer.")
+    max_connections: Count = Field(default=100, description="Most connections to this upstream, per process.")
+    preserve_host: bool = Field(
+        default=False, description="Send the client's Host field instead of the upstream's own."
+    )
+
+
+class ScopesConfig(Section):
+    """Scopes that a route demands; both conditions hold together."""
+
+    all_of: Annotated[tuple[ScopeToken, ...], Field(min_length=1), AfterValidator(each_once)] | None = Field(
+        default=None, alias="all", description="Every one of these."
+    )
+    any_of: Annotated[tuple[ScopeToken, ...], Field(min_length=1), AfterValidator(each_once)] | None = Field(
+        default=None, alias="any", description="At least one of these."
+    )
+
+
+class RouteConfig(Section):
+    """One entry of the route table."""
+
+    id: Name = Field(description="The route's name in log, metrics and explanations.")
+    methods: Annotated[tuple[Method, ...], Field(min_length=1), AfterValidator(each_once)] | None = Field(
+        default=None, description="HTTP methods; by default GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS."
+    )
+    path: PathTemplate = Field(description="Path template: {x} stands for one segment, {x...} for the rest.")
+    issuers: Annotated[tuple[Text, ...], Field(min_length=1), AfterValidator(each_once)] | None = Field(
+        default=None, description="Names of the issuers whose tokens are taken; by default every issuer."
+    )
+    scopes: Annotated[ScopesConfig, BeforeValidator(scopes_as_mapping), SCOPES_SCHEMA] | None = Field(
+        default=None, description="Scopes that the token must carry: a list of all, or {all: [...], any: [...]}."
+    )
+    public: bool = Field(default=False, description="Open to everyone: no token is asked for, and none is looked at.")
+    upstream: Text = Field(description="Name of the upstream that answers.")
+    forward_token: bool = Field(default=False, description="Send the Authorization field on to the upstream.")
+    allow_in_path: Annotated[tuple[PathOddity, ...], AfterValidator(each_once)] = Field(
+        default=(), description="Doubtful forms of a path that this route accepts."
+    )
+
+
+class GatewayConfig(Section):
+    """Scopegate's configuration: where it listens, whom it trusts, what it protects."""
+
+    listen: Address = written(DEFAULT_ADDRESSES["listen"], "Where clients connect.")
+    admin: Address = written(
+        DEFAULT_ADDRESSES["admin"], "The operator's page, metrics and health; keep it off public networks."
+    )
+    access_log: Text = written(
+        "logs/access.jsonl", "File for access records, one JSON object a line; - is standard output."
+    )
+    log_hash_key: Text | None = Field(
+        default=None,
+        repr=False,
+        description="Secret that keys the hash of token ids in the log: write ${NAME} or ${file:/path}.",
+    )
+    realm: Annotated[str, StringConstraints(pattern=r"^[ !#-\[\]-~]{1,64}$")] = written(
+        "scopegate", "The realm that a refusal's challenge names (RFC 9110 §11.5)."
+    )
+    trusted_proxies: tuple[IpNetwork, ...] = Field(
+        default=(), description="Networks whose forwarding fields (X-Forwarded-For and the like) are believed."
+    )
+    drain_timeout: Duration = written("30s", "At shutdown, time for requests in flight to end.")
+    token_cache: Count = Field(default=50_000, description="Most verified tokens to remember, per process.")
+    limits: Limits = Field(default_factory=Limits, description="What one client may take up.")
+    issuers: dict[Name, IssuerConfig] = Field(default={}, description="Trusted issuers, by a name of your choice.")
+    upstreams: Annotated[dict[Name, UpstreamConfig], Field(min_length=1)] = Field(
+        description="The APIs behind the gateway, by a name of your choice."
+    )
+    routes: Annotated[tuple[RouteConfig, ...], Field(min_length=1)] = Field(
+        description="Who may call what. The first match wins; what matches no route is refused."
+    )
+
+
+def parse(text: str, file: str = FILE, environ: Mapping[str, str] | None = None) -> GatewayConfig | list[ConfigError]:
+    """Read the gateway's file.
+
+    Relative paths in it stay as they are written: they are relative to the directory of `file`.
+
+    Args:
+        text: the file's text.
+        file: what errors call the file.
+        environ: variables for `${NAME}`; none by default.
+
+    Returns:
+        The configuration, or every fault of the file in its order.
+    """
+    document, errors = prepare(text, file, environ or {})
+    if document is None:
+        return errors
+    config = bind(GatewayConfig, document)
+    if isinstance(config, list):
+        errors = merged(errors, config)
+    errors = merged(errors, cross_check(document))
+    return errors if errors or isinstance(config, list) else config
