@@ -1,7 +1,7 @@
 """The sample API's subject: maintenance jobs and their runs. Pure: time comes as an argument, in seconds."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import count
@@ -62,7 +62,7 @@ class Ledger:
 
     jobs: Mapping[str, Job]
     runs: OrderedDict[str, Run] = field(default_factory=OrderedDict)
-    _numbers: count[int] = field(default_factory=lambda: count(1))
+    _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def start(self, job: Job, started_by: str, reason: str | None, now: float) -> Run:
         """Queue a run; the oldest one is forgotten when there are too many."""

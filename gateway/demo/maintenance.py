@@ -28,11 +28,11 @@ from aiohttp import web
 from gateway.demo.jobs import SAMPLE_JOBS, Job, Ledger, Run
 
 Clock = Callable[[], float]
-Pause = Callable[[float], Awaitable[None]]
+Sleep = Callable[[float], Awaitable[None]]
 
 MAX_BODY: Final = 16 * 1024
 MAX_REASON: Final = 200
-LINE_PAUSE_SECONDS: Final = 0.3
+LINE_SECONDS: Final = 0.3
 DEFAULT_SLOW_SECONDS: Final = 3.0
 MAX_SLOW_SECONDS: Final = 30.0
 
@@ -43,7 +43,7 @@ class MaintenanceApi:
 
     ledger: Ledger
     clock: Clock
-    pause: Pause
+    sleep: Sleep
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routing table."""
@@ -96,7 +96,7 @@ class MaintenanceApi:
         try:
             for line in (f"{job.name}: starting", *job.steps, f"{job.name}: done"):
                 await response.write(f"{timestamp(self.clock())} {line}\n".encode())
-                await self.pause(LINE_PAUSE_SECONDS)
+                await self.sleep(LINE_SECONDS)
             await response.write_eof()
         except ConnectionResetError:
             pass  # the reader has had enough
@@ -105,7 +105,7 @@ class MaintenanceApi:
     async def slow_report(self, request: web.Request) -> web.Response:
         """Answer after the seconds that the query asks for."""
         seconds = read_seconds(request.query.get("seconds"))
-        await self.pause(seconds)
+        await self.sleep(seconds)
         return web.json_response({"report": "slow", "seconds": seconds, "runs": len(self.ledger.runs)})
 
     async def delete_history(self, request: web.Request) -> web.Response:
@@ -218,10 +218,10 @@ async def errors_as_json(
         raise
 
 
-def create_app(clock: Clock = time.time, pause: Pause = asyncio.sleep) -> web.Application:
-    """Build the API with jobs that have never run; `clock` gives seconds since the epoch, `pause` waits some."""
+def create_app(clock: Clock = time.time, sleep: Sleep = asyncio.sleep) -> web.Application:
+    """Build the API with jobs that have never run; `clock` gives seconds since the epoch, `sleep` waits some."""
     app = web.Application(middlewares=[errors_as_json], client_max_size=MAX_BODY)
-    app.add_routes(MaintenanceApi(Ledger(SAMPLE_JOBS), clock, pause).routes())
+    app.add_routes(MaintenanceApi(Ledger(SAMPLE_JOBS), clock, sleep).routes())
     return app
 
 
@@ -238,14 +238,14 @@ class RunningSample:
 
 
 async def start(
-    host: str = "127.0.0.1", port: int = 9000, *, clock: Clock = time.time, pause: Pause = asyncio.sleep
+    host: str = "127.0.0.1", port: int = 9000, *, clock: Clock = time.time, sleep: Sleep = asyncio.sleep
 ) -> RunningSample:
     """Serve the API; port 0 takes a free one, and the answer says which.
 
     Raises:
         OSError: the address cannot be had.
     """
-    runner = web.AppRunner(create_app(clock, pause), access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(create_app(clock, sleep), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()

@@ -1,6 +1,7 @@
 import gzip
 import io
 import json
+import os
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -213,8 +214,7 @@ def test_a_compressed_file_that_breaks_off_gives_what_it_has_and_then_an_error(t
     path.write_bytes(gzip.compress(b'{"a":1}\n' * 10)[:-8])
     seen: list[Line] = []
     with open_log(path) as log, pytest.raises(LogUnreadableError, match="breaks off"):
-        for line in read_lines(log):
-            seen.append(line)  # noqa: PERF402 - what came before the error counts
+        seen.extend(read_lines(log))
     assert len(seen) == 10
     path.write_bytes(b"no gzip at all")
     with open_log(path) as log, pytest.raises(LogUnreadableError, match="breaks off"):
@@ -320,6 +320,15 @@ def test_following_a_missing_file_is_an_error(tmp_path: Path) -> None:
         next(follow(tmp_path / "none", scripted()))
 
 
+def test_following_a_pipe_is_an_error_that_names_the_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    kept_open = os.open(path, os.O_RDWR)
+    with pytest.raises(LogUnreadableError, match="without --follow"):
+        next(follow(path, scripted()))
+    os.close(kept_open)
+
+
 def records() -> Iterator[dict[str, Any]]:
     yield RECORD
     yield RECORD | {"ts": "2026-11-23T11:59:59.000Z", "ms_total": 1.2}
@@ -376,6 +385,13 @@ def test_the_histogram_is_within_a_hundredth_of_the_exact_quantile(values: list[
     assert exact.exact
     assert not rough.exact
     assert rough.quantile(share) == pytest.approx(exact.quantile(share), rel=0.01)
+
+
+def test_durations_that_were_exact_stay_counted_when_the_histogram_takes_over() -> None:
+    durations = Durations(max_exact=3)
+    for value in (1.0, 2.0, 3.0, 4.0):
+        durations.add(value)
+    assert [durations.quantile(share) for share in (0.25, 0.5, 1.0)] == pytest.approx([1, 2, 4], rel=0.01)
 
 
 @pytest.mark.parametrize("value", [None, "1", True, -1, float("nan"), float("inf"), 10**400, [1]])
