@@ -1,12 +1,14 @@
 """The authorization server while it runs: its state file, its socket, its end."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.config import HostPort
 from gateway.issuer.server import AuthorizationServer
@@ -15,6 +17,15 @@ from gateway.issuer.state import IssuerState
 
 _IDLE_SECONDS = 75.0
 _SHUTDOWN_SECONDS = 5.0
+
+
+def _without_quotes_of_requests(record: logging.LogRecord) -> bool:
+    """Leave out what aiohttp logs of malformed HTTP: it quotes the bytes, and those may be someone's credentials."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
+
+
+_log = logging.getLogger("gateway.issuer.http")
+_log.addFilter(_without_quotes_of_requests)
 
 
 class RunningIssuer:
@@ -39,7 +50,11 @@ class RunningIssuer:
             keys = await asyncio.to_thread(self._state.signing_keys)
             application = AuthorizationServer(self._settings, keys, self._clock).application()
             self._runner = web.AppRunner(
-                application, access_log=None, keepalive_timeout=_IDLE_SECONDS, shutdown_timeout=_SHUTDOWN_SECONDS
+                application,
+                access_log=None,
+                logger=_log,
+                keepalive_timeout=_IDLE_SECONDS,
+                shutdown_timeout=_SHUTDOWN_SECONDS,
             )
             await self._runner.setup()
             await web.TCPSite(self._runner, *self._settings.listen).start()

@@ -94,6 +94,8 @@ class AuthorizationServer:
                 body = await request.read()
         except web.HTTPRequestEntityTooLarge:
             return _invalid(f"The body must be {MOST_BODY_BYTES >> 10} KiB at most.")
+        except web.RequestPayloadError:
+            return _invalid("The body is not encoded as its fields say.")
         except TimeoutError:
             return _invalid("The body did not arrive in time.")
         return read_form(content_types[0] if len(content_types) == 1 else "", body)
