@@ -1,0 +1,1 @@
+"""The access log: one record a request, how it is written, and how it is asked."""

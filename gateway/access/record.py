@@ -1,0 +1,87 @@
+"""The access record: one flat JSON object a request. Its members are a contract; add to them, never change them."""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+from typing import TypedDict
+
+import orjson
+
+VERSION = 1
+
+
+class AccessRecord(TypedDict):
+    """What one request was, who sent it, what was decided and what came of it.
+
+    Durations are in milliseconds, sizes are those of bodies in bytes. A refused request carries as much identity as was
+    verified, and nothing that was not. None stands for what is not known.
+    """
+
+    v: int
+    ts: str
+    request_id: str
+    trace_id: str
+    mode: str
+    config_rev: str
+    client_ip: str
+    peer_ip: str
+    method: str | None
+    host: str | None
+    path: str | None
+    route: str | None
+    query_keys: list[str]
+    http_version: str | None
+    user_agent: str | None
+    bytes_in: int
+    bytes_out: int
+    issuer: str | None
+    client_id: str | None
+    sub: str | None
+    aud: list[str]
+    jti_hash: str | None
+    kid: str | None
+    alg: str | None
+    token_exp: int | None
+    token_kind: str | None
+    scopes_required: list[str]
+    scopes_granted: list[str]
+    scopes_missing: list[str]
+    decision: str
+    reason: str | None
+    would_deny: str | None
+    status: int
+    upstream: str | None
+    upstream_status: int | None
+    retries: int
+    ms_total: float
+    ms_verify: float | None
+    ms_upstream: float | None
+    cache_hit: bool | None
+    aborted: bool
+
+
+def render(record: AccessRecord) -> bytes:
+    """One line, its end included. JSON escapes what could end a line; `printable` has done the rest."""
+    return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def printable(text: str) -> str:
+    """Text of a request or a token, made safe for a line: printable ASCII, the rest as escapes.
+
+    U+2028, C1 controls and terminal escapes end lines or worse for some reader.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return text.encode("unicode_escape", "backslashreplace").decode("ascii")
+
+
+def timestamp(now: float) -> str:
+    """Seconds since the epoch as RFC 3339 in UTC with milliseconds."""
+    second = int(now)
+    return f"{_second(second)}.{int((now - second) * 1000):03d}Z"
+
+
+@lru_cache(maxsize=4)
+def _second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))

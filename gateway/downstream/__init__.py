@@ -1,0 +1,1 @@
+"""The clients' side: connections, heads in, answers out, deadlines."""

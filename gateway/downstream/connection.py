@@ -1,0 +1,391 @@
+"""One client connection on aiohttp's C request parser: one exchange at a time, in the order of arrival.
+
+Everything happens inside the socket's callbacks; there is no task and no future per request. aiohttp's own
+RequestHandler is not used: it sends no 100 (Continue), has no deadline for heads and bodies, and alone costs as much
+as the whole journey of a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+from aiohttp.http_exceptions import InvalidURLError
+from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+
+from gateway.deadlines import NEVER, Deadlines
+from gateway.policy.denial import Denial, Reason
+
+UNBOUNDED = 2**31 - 1
+"""The parser's own buffers are emptied after every read, so its flow control never has to act."""
+
+LINGER_SECONDS = 2.0
+"""How long what a client still sends is thrown away after a final answer: a reset would overtake the answer."""
+
+LINGER_BYTES = 1 << 20
+"""How much of it."""
+
+REQUESTS_IN_A_ROW = 16
+"""Pipelined requests that are answered before other connections get a turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLimits:
+    """What one client connection may use.
+
+    Attributes:
+        head_bytes: of a request head, line and fields together.
+        head_timeout: seconds from the first byte of a head to its last.
+        body_idle_timeout: seconds without a byte of the body, or without the client taking a byte of the answer.
+        keep_alive_timeout: seconds without a request.
+    """
+
+    head_bytes: int = 32 * 1024
+    head_timeout: float = 10.0
+    body_idle_timeout: float = 60.0
+    keep_alive_timeout: float = 75.0
+
+
+class ClientExchange(Protocol):
+    """One request and its answer, as the connection sees it."""
+
+    def on_body(self, data: bytes) -> None:
+        """Some of the request's body has come."""
+        ...
+
+    def on_body_end(self) -> None:
+        """The request's body is complete."""
+        ...
+
+    def on_client_gone(self, denial: Denial | None) -> None:
+        """The client left or stalled, or (with a denial) broke the framing of its body."""
+        ...
+
+    def on_client_blocked(self) -> None:
+        """The client takes no more of the answer for now."""
+        ...
+
+    def on_client_ready(self) -> None:
+        """The client takes more again."""
+        ...
+
+
+class ClientService(Protocol):
+    """What answers requests. It sets `connection.exchange` unless it has finished the answer when it returns."""
+
+    def receive(self, connection: ClientConnection, message: RawRequestMessage) -> None:
+        """Take a request head."""
+        ...
+
+    def reject(self, connection: ClientConnection, denial: Denial) -> None:
+        """Answer what is no request head."""
+        ...
+
+
+class Registry(Protocol):
+    """What knows all connections of a listener."""
+
+    loop: asyncio.AbstractEventLoop
+    deadlines: Deadlines
+    limits: ClientLimits
+
+    def opened(self, connection: ClientConnection) -> bool:
+        """Enter a connection; False where there are too many."""
+        ...
+
+    def closed(self, connection: ClientConnection) -> None:
+        """Remove a connection."""
+        ...
+
+
+class ClientConnection(asyncio.Protocol):
+    """One client connection.
+
+    Attributes:
+        exchange: the request that is being answered, None between requests.
+        peer: the client's address.
+        closing: whether no request will be taken after the present one.
+        forwarding: field lines about the way of requests to here, remembered with the Host that they hold.
+        deadline: see `Deadlines`.
+    """
+
+    def __init__(self, service: ClientService, registry: Registry) -> None:
+        self._service = service
+        self._registry = registry
+        self._limits = registry.limits
+        self._now: Callable[[], float] = registry.loop.time
+        self._waiting = True  # for a head
+        self._body: StreamReader | None = None  # of the request, while it is incomplete
+        self._body_held = False
+        self._reading = True
+        self._head_bytes = 0
+        self._pipelined = b""
+        self._input_broken = False
+        self._advancing = False
+        self._lingering = False
+        self._to_discard = 0
+        self.exchange: ClientExchange | None = None
+        self.closing = False
+        self.deadline = NEVER
+        self.peer = ""
+        self.forwarding: tuple[str, bytes] | None = None
+
+    # What asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has connected."""
+        self._transport = cast("asyncio.Transport", transport)
+        peername = transport.get_extra_info("peername")
+        self.peer = str(peername[0]) if isinstance(peername, tuple) else ""
+        self._parser = HttpRequestParser(
+            self,  # type: ignore[arg-type]  # only its stream's flow control calls it
+            self._registry.loop,
+            UNBOUNDED,
+            max_line_size=self._limits.head_bytes,
+            max_field_size=self._limits.head_bytes,
+            auto_decompress=False,
+            max_msg_queue_size=1,
+        )
+        if not self._registry.opened(self):
+            self._transport.abort()
+            return
+        self.deadline = self._now() + self._limits.head_timeout
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come: of a head, of a body, or of the request after the present one."""
+        if self._lingering:
+            self._discard(len(data))
+        elif self._waiting or self._body is not None:
+            self._feed(data)
+        else:
+            self._pipelined += data
+            self._pause_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone, or the client will send no more, which means the same here as with other proxies."""
+        del exc
+        self.closing = True
+        self._registry.closed(self)
+        self._body = None
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.on_client_gone(None)
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than we write."""
+        self.deadline = self._now() + self._limits.body_idle_timeout
+        if self.exchange is not None:
+            self.exchange.on_client_blocked()
+
+    def resume_writing(self) -> None:
+        """The client has taken what was written."""
+        self._set_body_deadline()
+        if self.exchange is not None:
+            self.exchange.on_client_ready()
+
+    # What the parser's stream calls: it is emptied after every read, so there is nothing to do.
+
+    def pause_reading(self) -> None:
+        """The parser's stream holds much."""
+
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's signature
+        """The parser's stream was read."""
+
+    # What the exchange calls
+
+    def send(self, data: bytes) -> None:
+        """Send a part of the answer."""
+        self._transport.write(data)
+
+    def hold_body(self) -> None:
+        """Deliver no more of the body until `release_body`; the client is slowed down."""
+        if self._body is not None:
+            self._body_held = True
+            self._pause_reading()
+            self.deadline = NEVER
+
+    def release_body(self) -> None:
+        """Deliver the body again."""
+        if self._body_held:
+            self._body_held = False
+            self._resume_reading()
+            self._deliver_body()
+
+    @property
+    def has_body_to_come(self) -> bool:
+        """Whether the request's body has not been delivered whole."""
+        return self._body is not None
+
+    def finish(self, *, keep_alive: bool) -> None:
+        """The answer is complete: go on with the next request, or close when the client can no longer miss it."""
+        self.exchange = None
+        self._body_held = False
+        self.closing = self.closing or not keep_alive
+        if self._body is not None and self._body.is_eof():
+            self._body = None
+        if self._body is None and not self.closing:
+            self._await_head()
+        elif self._body is None and not self._pipelined and not self._input_broken:
+            self._transport.close()
+        else:
+            self._begin_discarding()
+
+    def abort(self) -> None:
+        """End the connection at once, so that what was answered is seen as incomplete."""
+        self.exchange = None
+        self.closing = True
+        self._transport.abort()
+
+    def drain(self) -> None:
+        """Take no further request; the one in flight is answered."""
+        self.closing = True
+        if self._waiting and self._head_bytes == 0:
+            self._transport.close()
+
+    def expire(self) -> None:
+        """A deadline has passed."""
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.on_client_gone(None)
+        self._transport.abort()
+
+    # Heads
+
+    def _feed(self, data: bytes) -> bool:
+        """Parse; returns whether a request has begun."""
+        try:
+            messages = self._parser.feed_data(data)[0]
+        except Exception as error:  # noqa: BLE001 - the border to the parser: whatever it raises, this is no HTTP
+            self._broken(error)
+            return False
+        if messages:
+            self._begin(*messages[0])
+            return True
+        if self._waiting:
+            self._count_head(len(data))
+        else:
+            self._deliver_body()
+        return False
+
+    def _count_head(self, size: int) -> None:
+        if size and not self._head_bytes:
+            self.deadline = self._now() + self._limits.head_timeout
+        self._head_bytes += size
+        if self._head_bytes > self._limits.head_bytes:
+            self._reject(Denial(Reason.REQUEST_MALFORMED, f"a head of more than {self._limits.head_bytes} bytes"))
+
+    def _begin(self, message: RawRequestMessage, payload: StreamReader) -> None:
+        self._waiting = False
+        self._body = None if payload is EMPTY_PAYLOAD else payload
+        if message.upgrade or message.should_close:
+            # The parser takes what follows an upgrade for another protocol; here there is none, so nothing follows.
+            self.closing = True
+        self.deadline = NEVER
+        self._service.receive(self, message)
+        if self._body is not None and self._body is payload:
+            self._deliver_body()
+
+    def _broken(self, error: Exception) -> None:
+        """The bytes are no HTTP: whatever follows can't be told apart any more."""
+        reason = Reason.TARGET_INVALID if isinstance(error, InvalidURLError) else Reason.REQUEST_MALFORMED
+        denial = Denial(reason, f"the request cannot be parsed ({type(error).__name__})")
+        self._body = None
+        if self._waiting:
+            self._reject(denial)
+        elif self.exchange is not None:
+            self.closing = self._input_broken = True
+            self.exchange.on_client_gone(denial)
+        else:
+            self._transport.close()
+
+    def _reject(self, denial: Denial) -> None:
+        self._waiting = False
+        self.closing = self._input_broken = True
+        self._service.reject(self, denial)
+
+    def _await_head(self) -> None:
+        self._waiting = True
+        self._head_bytes = 0
+        self._parser.message_consumed()
+        self.deadline = self._now() + self._limits.keep_alive_timeout
+        self._advance()
+
+    def _advance(self) -> None:
+        """Take requests that came while another was answered: a loop, since each may be answered at once."""
+        if self._advancing:
+            return
+        self._advancing = True
+        for _ in range(REQUESTS_IN_A_ROW):
+            data, self._pipelined = self._pipelined, b""
+            if not self._feed(data) or not self._waiting:
+                break
+        else:
+            self._registry.loop.call_soon(self._go_on)
+        self._advancing = False
+        if self._waiting:
+            self._resume_reading()
+
+    def _go_on(self) -> None:
+        if self._waiting and not self._transport.is_closing():
+            self._advance()
+
+    # Bodies
+
+    def _deliver_body(self) -> None:
+        body, exchange = self._body, self.exchange
+        if body is None or self._body_held:
+            return
+        data = body.read_nowait()
+        if exchange is None:
+            self._discard(len(data))
+        elif data:
+            exchange.on_body(data)
+        if self._body is not body:
+            return
+        if body.is_eof() and not self._body_held:
+            self._body = None
+            self._body_complete(exchange)
+        else:
+            self._set_body_deadline()
+
+    def _body_complete(self, exchange: ClientExchange | None) -> None:
+        self.deadline = NEVER
+        if exchange is not None:
+            exchange.on_body_end()
+        elif self.closing:
+            self._transport.close()
+        else:
+            self._await_head()
+
+    def _set_body_deadline(self) -> None:
+        if self._to_discard:
+            return
+        waits_for_client = self._body is not None and not self._body_held
+        self.deadline = self._now() + self._limits.body_idle_timeout if waits_for_client else NEVER
+
+    def _begin_discarding(self) -> None:
+        """Throw away what the client still sends, up to a bound in bytes and time."""
+        self._to_discard = LINGER_BYTES
+        self.deadline = self._now() + LINGER_SECONDS
+        self._lingering = self.closing
+        if self.closing and self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._resume_reading()
+
+    def _discard(self, size: int) -> None:
+        self._to_discard -= size
+        if self._to_discard <= 0:
+            self._transport.close()
+
+    def _pause_reading(self) -> None:
+        if self._reading:
+            self._reading = False
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if not self._reading:
+            self._reading = True
+            self._transport.resume_reading()

@@ -1,0 +1,56 @@
+"""Which token does the request carry? The Authorization field's, and no other (RFC 6750 §2.1)."""
+
+from __future__ import annotations
+
+import re
+
+from gateway.policy.denial import Denial, Reason
+from gateway.policy.model import BearerToken, RequestHead
+
+_CREDENTIALS = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?: +(.*))?\Z", re.DOTALL)
+_SEPARATOR = re.compile(rb"[\s,]")
+_SPACE = 0x20
+_MISSING = Denial(Reason.TOKEN_MISSING, "the request has no Authorization field")
+
+
+def take_token(head: RequestHead) -> BearerToken | Denial:
+    """The one bearer token of a request.
+
+    Several fields, or several credentials in one, are refused and never resolved to "the first that works". What the
+    token consists of is for verification to say.
+
+    Returns:
+        The token, or a Denial: token_missing where no credentials or those of another scheme came (RFC 6750 §3.1 gives
+        them no error code), request_malformed where the field breaks RFC 9110 §11.4.
+    """
+    values = head.authorization
+    if not values:
+        return _MISSING
+    if len(values) > 1:
+        return Denial(Reason.REQUEST_MALFORMED, f"{len(values)} Authorization fields: one is allowed")
+    value = values[0]
+    words = value.split()
+    if len(words) == 2 and words[0] == b"Bearer" and value[6] == _SPACE and b"," not in words[1]:
+        return BearerToken(words[1])
+    return _take_unusual(value)
+
+
+def _take_unusual(value: bytes) -> BearerToken | Denial:
+    credentials = _CREDENTIALS.match(value)
+    if credentials is None:
+        return Denial(Reason.REQUEST_MALFORMED, "the Authorization field does not begin with a scheme and a space")
+    scheme, token = credentials[1], credentials[2]
+    if _several(value):
+        return Denial(Reason.REQUEST_MALFORMED, "the Authorization field holds more than one set of credentials")
+    if scheme.lower() != b"bearer":
+        return Denial(Reason.TOKEN_MISSING, "the Authorization field is of another scheme than Bearer")
+    if not token:
+        return Denial(Reason.REQUEST_MALFORMED, "the Authorization field names the scheme Bearer but has no token")
+    if _SEPARATOR.search(token):
+        return Denial(Reason.REQUEST_MALFORMED, "the Authorization field holds more than one token")
+    return BearerToken(token)
+
+
+def _several(value: bytes) -> bool:
+    """Whether a comma-joined list hides a Bearer credential behind or before another one."""
+    return re.search(rb",\s*bearer(?:\s|\Z)", value, re.IGNORECASE) is not None

@@ -1,0 +1,215 @@
+"""The closed set of reasons, and the one table that turns a reason into status, challenge and hint.
+
+A reason is a stable slug: the response, the access log and the metrics all carry the same word.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a request was not answered by its upstream."""
+
+    TARGET_INVALID = "target_invalid"
+    NO_ROUTE = "no_route"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    REQUEST_MALFORMED = "request_malformed"
+    TOKEN_MISSING = "token_missing"  # noqa: S105 - a slug, not a secret
+    TOKEN_MALFORMED = "token_malformed"  # noqa: S105 - a slug, not a secret
+    ALGORITHM_NOT_ALLOWED = "algorithm_not_allowed"
+    KEY_UNKNOWN = "key_unknown"
+    SIGNATURE_INVALID = "signature_invalid"
+    ISSUER_UNTRUSTED = "issuer_untrusted"
+    AUDIENCE_MISMATCH = "audience_mismatch"
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105 - a slug, not a secret
+    TOKEN_NOT_YET_VALID = "token_not_yet_valid"  # noqa: S105 - a slug, not a secret
+    CLAIM_INVALID = "claim_invalid"
+    TOKEN_REVOKED = "token_revoked"  # noqa: S105 - a slug, not a secret
+    PROOF_INVALID = "proof_invalid"
+    SCOPE_INSUFFICIENT = "scope_insufficient"
+    CLAIM_CONDITION_FAILED = "claim_condition_failed"
+    RATE_LIMITED = "rate_limited"
+    KEYS_UNAVAILABLE = "keys_unavailable"
+    INTROSPECTION_UNAVAILABLE = "introspection_unavailable"
+    UPSTREAM_UNREACHABLE = "upstream_unreachable"
+    UPSTREAM_INVALID = "upstream_invalid"
+    UPSTREAM_TIMEOUT = "upstream_timeout"
+    INTERNAL_ERROR = "internal_error"
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a reason means to the client.
+
+    Attributes:
+        status: HTTP status code.
+        title: the problem's short summary (RFC 9457 §3.1.3), the same for every occurrence.
+        hint: what the client's developer may do; gives nothing away to a stranger.
+        challenge: whether a WWW-Authenticate field is sent.
+        error: the challenge's error code (RFC 6750 §3.1), None where none may be given.
+        retry_after: seconds for Retry-After, None where no retry is promised.
+    """
+
+    status: int
+    title: str
+    hint: str
+    challenge: bool = False
+    error: str | None = None
+    retry_after: int | None = None
+
+
+def _invalid_token(title: str, hint: str) -> Meaning:
+    return Meaning(401, title, hint, challenge=True, error="invalid_token")
+
+
+def _insufficient(title: str, hint: str) -> Meaning:
+    return Meaning(403, title, hint, challenge=True, error="insufficient_scope")
+
+
+MEANINGS: dict[Reason, Meaning] = {
+    Reason.TARGET_INVALID: Meaning(
+        400,
+        "The request target is not in canonical form",
+        "Send an absolute path without dot segments, empty segments, encoded slashes, backslashes or ';' parameters.",
+    ),
+    Reason.NO_ROUTE: Meaning(404, "No route matches", "Check the path: only what a route names is reachable."),
+    Reason.METHOD_NOT_ALLOWED: Meaning(
+        405, "The path does not take this method", "Use one of the methods in the Allow field."
+    ),
+    Reason.REQUEST_MALFORMED: Meaning(
+        400,
+        "The request is malformed",
+        "Send one well-formed HTTP/1.1 request with at most one Authorization field: 'Authorization: Bearer TOKEN'.",
+        challenge=True,
+        error="invalid_request",
+    ),
+    Reason.TOKEN_MISSING: Meaning(
+        401,
+        "A bearer token is required",
+        "Get a token from the authorization server and send it as 'Authorization: Bearer TOKEN'.",
+        challenge=True,
+    ),
+    Reason.TOKEN_MALFORMED: _invalid_token(
+        "The token is not a well-formed signed JWT", "Send the access token exactly as the token endpoint returned it."
+    ),
+    Reason.ALGORITHM_NOT_ALLOWED: _invalid_token(
+        "The token's algorithm is not accepted", "Ask for the algorithms that are accepted from this issuer."
+    ),
+    Reason.KEY_UNKNOWN: _invalid_token(
+        "The token's signing key is not known", "Get a new token; this one may be signed by a key that was removed."
+    ),
+    Reason.SIGNATURE_INVALID: _invalid_token(
+        "The token's signature is not valid", "Send the token unchanged, or get a new one."
+    ),
+    Reason.ISSUER_UNTRUSTED: _invalid_token(
+        "The token's issuer is not accepted here", "Get the token from an authorization server that this API trusts."
+    ),
+    Reason.AUDIENCE_MISMATCH: _invalid_token(
+        "The token is meant for another audience", "Ask the authorization server for a token for this API."
+    ),
+    Reason.TOKEN_EXPIRED: _invalid_token("The token has expired", "Get a new token."),
+    Reason.TOKEN_NOT_YET_VALID: _invalid_token(
+        "The token is not valid yet", "Wait, or compare the clocks: issuer and gateway disagree on the time."
+    ),
+    Reason.CLAIM_INVALID: _invalid_token(
+        "A claim of the token is missing or has a wrong form", "Get a token that carries the claims this API needs."
+    ),
+    Reason.TOKEN_REVOKED: _invalid_token("The token has been revoked", "Get a new token."),
+    Reason.PROOF_INVALID: _invalid_token(
+        "The token's proof of possession is missing or wrong", "Send the proof that the token is bound to."
+    ),
+    Reason.SCOPE_INSUFFICIENT: _insufficient(
+        "The token lacks a scope that this request needs", "Ask for a token with the scope that the challenge names."
+    ),
+    Reason.CLAIM_CONDITION_FAILED: _insufficient(
+        "The token's claims do not satisfy this route", "Ask the API's owner which clients may call this route."
+    ),
+    Reason.RATE_LIMITED: Meaning(429, "Too many requests", "Slow down and retry later.", retry_after=1),
+    Reason.KEYS_UNAVAILABLE: Meaning(
+        503, "The issuer's keys cannot be had at the moment", "Retry later: the token was not judged.", retry_after=5
+    ),
+    Reason.INTROSPECTION_UNAVAILABLE: Meaning(
+        503, "The issuer cannot be asked at the moment", "Retry later: the token was not judged.", retry_after=5
+    ),
+    Reason.UPSTREAM_UNREACHABLE: Meaning(502, "The API behind the gateway cannot be reached", "Retry later."),
+    Reason.UPSTREAM_INVALID: Meaning(
+        502, "The API behind the gateway gave an invalid answer", "Report it to the API's owner."
+    ),
+    Reason.UPSTREAM_TIMEOUT: Meaning(504, "The API behind the gateway did not answer in time", "Retry later."),
+    Reason.INTERNAL_ERROR: Meaning(500, "The gateway failed", "Report it to the gateway's operator."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """A refusal, as a value.
+
+    Attributes:
+        reason: the slug.
+        detail: what was expected and what was found, for `explain` and the gateway's own log; never sent to the
+            client and never the token itself.
+        scopes_required: what the route demands, for the challenge (RFC 6750 §3).
+        scopes_missing: those of them that the token lacks.
+        allow: the methods that the path takes (405).
+    """
+
+    reason: Reason
+    detail: str = ""
+    scopes_required: tuple[str, ...] = ()
+    scopes_missing: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+
+    @property
+    def meaning(self) -> Meaning:
+        """The row of the table."""
+        return MEANINGS[self.reason]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The answer that a denial becomes: a status, field lines and a body, ready to be framed."""
+
+    status: int
+    fields: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+
+
+def challenge(denial: Denial, realm: str) -> str:
+    """The value of WWW-Authenticate (RFC 6750 §3): each parameter at most once.
+
+    No error code goes to a request that carried no credentials (RFC 6750 §3.1).
+    """
+    parts = [f'realm="{realm}"']
+    if denial.meaning.error is not None:
+        parts.append(f'error="{denial.meaning.error}"')
+        parts.append(f'error_description="{denial.meaning.title}"')
+    if denial.scopes_required:
+        parts.append(f'scope="{" ".join(denial.scopes_required)}"')
+    return "Bearer " + ", ".join(parts)
+
+
+def refuse(denial: Denial, realm: str, request_id: str) -> Refusal:
+    """Turn a denial into the response that the client gets (RFC 9457 problem details)."""
+    meaning = denial.meaning
+    problem: dict[str, object] = {
+        "type": "about:blank",
+        "title": meaning.title,
+        "status": meaning.status,
+        "reason": denial.reason.value,
+        "hint": meaning.hint,
+        "request_id": request_id,
+    }
+    if denial.scopes_missing:
+        problem["scopes_missing"] = list(denial.scopes_missing)
+    body = json.dumps(problem, separators=(",", ":")).encode() + b"\n"
+    fields = [(b"Content-Type", b"application/problem+json"), (b"Cache-Control", b"no-store")]
+    if meaning.challenge:
+        fields.append((b"WWW-Authenticate", challenge(denial, realm).encode()))
+    if denial.reason is Reason.METHOD_NOT_ALLOWED:
+        fields.append((b"Allow", ", ".join(denial.allow).encode()))
+    if meaning.retry_after is not None:
+        fields.append((b"Retry-After", str(meaning.retry_after).encode()))
+    return Refusal(meaning.status, tuple(fields), body)

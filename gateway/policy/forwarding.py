@@ -1,0 +1,107 @@
+"""Who is the client, and what is the upstream told about the way of the request (RFC 7239, W3C Trace Context)?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import NamedTuple
+
+from gateway.policy.headers import Field
+
+
+PSEUDONYM = "scopegate"
+"""How this gateway calls itself in Via (RFC 9110 §7.6.3)."""
+
+Network = IPv4Network | IPv6Network
+
+_TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})\Z")
+
+
+class TrustedProxies:
+    """The peers whose word about the client is taken."""
+
+    def __init__(self, networks: Iterable[Network]) -> None:
+        self._networks = tuple(networks)
+        self._trusts = lru_cache(maxsize=4096)(self._lookup)
+
+    def trusts(self, address: str) -> bool:
+        """Whether an address is one of a trusted proxy."""
+        return bool(self._networks) and self._trusts(address)
+
+    def _lookup(self, address: str) -> bool:
+        try:
+            parsed = ip_address(address)
+        except ValueError:
+            return False
+        return any(parsed in network for network in self._networks)
+
+    def client_address(self, peer: str, forwarding: Iterable[Field]) -> str:
+        """The client's address: X-Forwarded-For walked from the right, as far as proxies are trusted.
+
+        What an untrusted peer says is never looked at.
+        """
+        client = peer
+        if not self.trusts(peer):
+            return client
+        for item in reversed(_values(forwarding, b"x-forwarded-for")):
+            address = item.decode("latin-1")
+            if not _is_address(address):
+                break
+            client = address
+            if not self.trusts(address):
+                break
+        return client
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def forwarding_lines(peer: str, host: str, scheme: str, version: str, kept: list[Field] | None = None) -> bytes:
+    """The field lines that tell the upstream how the request came here (RFC 7239, RFC 9110 §7.6.3).
+
+    Args:
+        peer: the address that connected to us.
+        host: the Host field as received, "" if there was none.
+        scheme: http or https.
+        version: of HTTP, as received.
+        kept: what a trusted peer said of the way to itself; None for any other peer, whose words count for nothing.
+    """
+    kept = kept or []
+    named = {name.lower() for name, _ in kept}
+    before = _values(kept, b"x-forwarded-for")
+    lines = [b"%b: %b" % field for field in kept if field[0].lower() != b"x-forwarded-for"]
+    lines.append(b"X-Forwarded-For: " + b", ".join([*before, peer.encode()]))
+    if b"x-forwarded-proto" not in named:
+        lines.append(b"X-Forwarded-Proto: " + scheme.encode())
+    if host and b"x-forwarded-host" not in named:
+        lines.append(b"X-Forwarded-Host: " + host.encode())
+    node = f'"[{peer}]"' if ":" in peer else peer
+    named_host = f';host="{host}"' if host else ""
+    lines.append(f"Forwarded: for={node}{named_host};proto={scheme}".encode())
+    lines.append(f"Via: {version} {PSEUDONYM}".encode())
+    return b"\r\n".join(lines) + b"\r\n"
+
+
+def _values(fields: Iterable[Field], name: bytes) -> list[bytes]:
+    """The members of a list-valued field, over all of its lines."""
+    return [item.strip() for line, value in fields if line.lower() == name for item in value.split(b",")]
+
+
+class Trace(NamedTuple):
+    """W3C trace context: 32 hex digits of the trace, 2 of the flags."""
+
+    trace_id: str
+    flags: str
+
+
+def read_traceparent(value: bytes | None) -> Trace | None:
+    """The trace that a request belongs to, or None where the field is absent or invalid (then a new trace begins)."""
+    match = None if value is None else _TRACEPARENT.match(value)
+    return None if match is None else Trace(match[1].decode(), match[2].decode())

@@ -1,0 +1,291 @@
+"""Field rules: what a field means to a proxy, and which ones go on (RFC 9110 §7.6, RFC 9112 §3.2).
+
+Each distinct field name is classified once; a request then costs one pass over its fields.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from enum import IntEnum
+from functools import lru_cache
+from typing import NamedTuple
+
+from gateway.policy.denial import Denial, Reason
+from gateway.policy.model import Claims, RequestHead
+from gateway.policy.paths import canonical_target
+
+Field = tuple[bytes, bytes]
+"""A field line: name and value as received, without the colon."""
+
+
+class Kind(IntEnum):
+    """What a field means to a proxy."""
+
+    END_TO_END = 0
+    DROPPED = 1
+    """Hop-by-hop, or a name that only this gateway may set towards the upstream."""
+    FORWARDING = 2
+    """Describes the way of the request to here: kept from trusted proxies only."""
+    AUTHORIZATION = 3
+    CONNECTION = 4
+    CONTENT_LENGTH = 5
+    EXPECT = 6
+    HOST = 7
+    TRACEPARENT = 8
+    TRACESTATE = 9
+    TRANSFER_ENCODING = 10
+    UPGRADE = 11
+    USER_AGENT = 12
+
+
+IDENTITY_FIELDS = (b"X-Client-Id", b"X-Token-Subject", b"X-Token-Scopes", b"X-Token-Issuer")
+"""What the upstream learns of the caller: always all four, empty on a public route."""
+
+_SPECIAL: dict[bytes, Kind] = {
+    b"authorization": Kind.AUTHORIZATION,
+    b"connection": Kind.CONNECTION,
+    b"content-length": Kind.CONTENT_LENGTH,
+    b"expect": Kind.EXPECT,
+    b"forwarded": Kind.FORWARDING,
+    b"host": Kind.HOST,
+    b"traceparent": Kind.TRACEPARENT,
+    b"tracestate": Kind.TRACESTATE,
+    b"transfer-encoding": Kind.TRANSFER_ENCODING,
+    b"upgrade": Kind.UPGRADE,
+    b"user-agent": Kind.USER_AGENT,
+    b"via": Kind.FORWARDING,
+    b"x-forwarded-for": Kind.FORWARDING,
+    b"x-forwarded-host": Kind.FORWARDING,
+    b"x-forwarded-proto": Kind.FORWARDING,
+}
+_DROPPED = frozenset(
+    {
+        # Hop-by-hop (RFC 9110 §7.6.1); Trailer because trailers are not relayed.
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        # A second way to say the method or the target, which the decision would not have seen.
+        b"x-http-method",
+        b"x-http-method-override",
+        b"x-method-override",
+        b"x-original-method",
+        b"x-original-uri",
+        b"x-original-url",
+        b"x-rewrite-url",
+        # Claims about the caller's address or route that nobody checked.
+        b"client-ip",
+        b"true-client-ip",
+        b"x-client-ip",
+        b"x-cluster-client-ip",
+        b"x-forwarded",
+        b"x-forwarded-method",
+        b"x-forwarded-path",
+        b"x-forwarded-port",
+        b"x-forwarded-prefix",
+        b"x-forwarded-scheme",
+        b"x-forwarded-server",
+        b"x-forwarded-ssl",
+        b"x-forwarded-uri",
+        b"x-real-ip",
+        # Set anew by the gateway.
+        b"x-request-id",
+        *(name.lower() for name in IDENTITY_FIELDS),
+    }
+)
+_RESPONSE_DROPPED = frozenset(
+    {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
+)
+_HOST = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
+_LENGTH = re.compile(rb"[0-9]{1,18}\Z")
+_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*\Z")
+
+
+@lru_cache(maxsize=4096)
+def kind_of(name: bytes) -> Kind:
+    """Classify a request field's name.
+
+    Servers map `X_Client_Id` and `X.Client.Id` to the same variable as `X-Client-Id`, so a name that differs from one
+    of ours only in such characters is dropped.
+    """
+    lower = name.lower()
+    dashed = lower.replace(b"_", b"-").replace(b".", b"-")
+    if dashed in _DROPPED:
+        return Kind.DROPPED
+    kind = _SPECIAL.get(dashed)
+    if kind is None:
+        return Kind.END_TO_END
+    return kind if lower == dashed else Kind.DROPPED
+
+
+class ReceivedHead(NamedTuple):
+    """A request head as it is judged, and what forwarding it needs.
+
+    Attributes:
+        head: what is judged.
+        end_to_end: fields that go on unchanged, in order.
+        special: the values of each field that has a meaning of its own.
+        forwarding: fields that describe the way of the request to here; worth what the peer is worth.
+        content_length: of the body; None where it is chunked or absent.
+        chunked: whether the body is chunked.
+    """
+
+    head: RequestHead
+    end_to_end: list[Field]
+    special: dict[Kind, list[bytes]]
+    forwarding: list[Field]
+    content_length: int | None
+    chunked: bool
+
+    def first(self, kind: Kind) -> bytes | None:
+        """The first value of a special field."""
+        values = self.special.get(kind)
+        return values[0] if values else None
+
+
+def read_head(method: str, target: str, version: tuple[int, int], fields: Sequence[Field]) -> ReceivedHead | Denial:
+    """Sort a request's fields and judge its form.
+
+    Args:
+        method: as received.
+        target: as received; bytes that are not UTF-8 as surrogates.
+        version: HTTP major and minor.
+        fields: name and value of each field line, in order.
+
+    Returns:
+        The head, or a Denial: request_malformed, target_invalid.
+    """
+    end_to_end: list[Field] = []
+    special: dict[Kind, list[bytes]] = {}
+    forwarding: list[Field] = []
+    for field in fields:
+        kind = kind_of(field[0])
+        if kind is Kind.END_TO_END:
+            end_to_end.append(field)
+        elif kind is Kind.FORWARDING:
+            forwarding.append(field)
+        elif kind is not Kind.DROPPED:
+            special.setdefault(kind, []).append(field[1])
+            if kind is Kind.USER_AGENT:
+                end_to_end.append(field)
+    framing = _framing(version, special)
+    if isinstance(framing, Denial):
+        return framing
+    canonical = canonical_target(target)
+    if isinstance(canonical, Denial):
+        return canonical
+    host = _host(version, special.get(Kind.HOST))
+    if isinstance(host, Denial):
+        return host
+    if Kind.CONNECTION in special:
+        end_to_end = without_connection_named(end_to_end, special[Kind.CONNECTION])
+    path, query, oddities = canonical
+    authorization = tuple(special.get(Kind.AUTHORIZATION, ()))
+    head = RequestHead(method, target, path, query, oddities, host, authorization)
+    return ReceivedHead(head, end_to_end, special, forwarding, *framing)
+
+
+def _framing(version: tuple[int, int], special: dict[Kind, list[bytes]]) -> tuple[int | None, bool] | Denial:
+    """Content-Length, and whether chunked: refused where two readers could differ (RFC 9112 §6.1, §6.3)."""
+    lengths = special.get(Kind.CONTENT_LENGTH, [])
+    codings = special.get(Kind.TRANSFER_ENCODING, [])
+    conflict: str | None = None
+    if version not in {(1, 1), (1, 0)}:
+        conflict = "the HTTP version is neither 1.1 nor 1.0"
+    elif codings and lengths:
+        conflict = "both Content-Length and Transfer-Encoding"
+    elif codings and version == (1, 0):
+        conflict = "Transfer-Encoding in an HTTP/1.0 request"
+    elif codings and [coding.lower() for coding in codings] != [b"chunked"]:
+        conflict = "a Transfer-Encoding other than chunked"
+    elif lengths and (len(lengths) > 1 or _LENGTH.match(lengths[0]) is None):
+        conflict = "Content-Length is not one number"
+    if conflict is not None:
+        return _malformed(conflict)
+    return (int(lengths[0]) if lengths else None), bool(codings)
+
+
+def _host(version: tuple[int, int], values: list[bytes] | None) -> str | Denial:
+    """The Host field (RFC 9112 §3.2): one, and a host with an optional port; nothing that a URL could hide in."""
+    if values is None:
+        return "" if version == (1, 0) else _malformed("no Host field")
+    host = values[0].decode("latin-1")
+    if len(values) > 1 or _HOST.match(host) is None:
+        return _malformed("Host is not one host name or address with an optional port")
+    return host
+
+
+def _malformed(detail: str) -> Denial:
+    return Denial(Reason.REQUEST_MALFORMED, detail)
+
+
+def connection_options(values: Iterable[bytes]) -> frozenset[bytes]:
+    """The options of all Connection fields, in lower case (RFC 9110 §7.6.1)."""
+    return frozenset(option.strip().lower() for value in values for option in value.split(b","))
+
+
+def without_connection_named(fields: list[Field], connection: Iterable[bytes]) -> list[Field]:
+    """The fields without those that Connection names."""
+    named = connection_options(connection) - {b"close", b"keep-alive", b""}
+    return [field for field in fields if field[0].lower() not in named] if named else fields
+
+
+def identity_lines(claims: Claims | None) -> bytes:
+    """The identity fields towards the upstream, as field lines: all four, empty where nobody was verified."""
+    values = (
+        ("", "", "", "")
+        if claims is None
+        else (claims.client_id, claims.subject, " ".join(claims.scopes), claims.issuer)
+    )
+    return b"".join(
+        b"%b: %b\r\n" % (name, value.encode("ascii")) for name, value in zip(IDENTITY_FIELDS, values, strict=True)
+    )
+
+
+class ResponseHead(NamedTuple):
+    """An upstream's answer, as far as its form can be relied on.
+
+    Attributes:
+        end_to_end: fields that go on unchanged, in order, without those of framing.
+        content_length: of the body, or None.
+        chunked: whether the body is chunked.
+    """
+
+    end_to_end: list[Field]
+    content_length: int | None
+    chunked: bool
+
+
+def read_response(fields: Sequence[Field]) -> ResponseHead | Denial:
+    """Sort an upstream's fields; it is as little trusted as a client.
+
+    Returns:
+        The head, or a Denial upstream_invalid for conflicting framing or control characters (RFC 9112 §6.3, §11.1).
+    """
+    end_to_end: list[Field] = []
+    connection: list[bytes] = []
+    lengths: list[bytes] = []
+    codings: list[bytes] = []
+    for field in fields:
+        name, value = field
+        if _VALUE.match(value) is None:
+            return Denial(Reason.UPSTREAM_INVALID, "a control character in a field of the answer")
+        lower = name.lower()
+        if lower == b"content-length":
+            lengths.append(value)
+        elif lower not in _RESPONSE_DROPPED:
+            end_to_end.append(field)
+        elif lower == b"connection":
+            connection.append(value)
+        elif lower == b"transfer-encoding":
+            codings.append(value.lower())
+    if len(lengths) > 1 or (lengths and (codings or _LENGTH.match(lengths[0]) is None)):
+        return Denial(Reason.UPSTREAM_INVALID, "conflicting lengths in the answer")
+    if codings and codings != [b"chunked"]:
+        return Denial(Reason.UPSTREAM_INVALID, "the answer's Transfer-Encoding is not chunked")
+    if connection:
+        end_to_end = without_connection_named(end_to_end, connection)
+    return ResponseHead(end_to_end, int(lengths[0]) if lengths else None, bool(codings))

@@ -1,0 +1,135 @@
+"""The nouns of the journey. All are immutable: what has been judged can't change afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from gateway.policy.paths import Oddity
+
+
+class RequestHead(NamedTuple):
+    """What is judged of a request. The body is never looked at.
+
+    Attributes:
+        method: as received; methods are case-sensitive (RFC 9110 §9.1).
+        target: the request target as received, and as it will be forwarded.
+        path: its canonical path, for matching.
+        query: all after the first `?`.
+        oddities: forms of the path that only a route that names them accepts.
+        host: the Host field, or "" where an HTTP/1.0 client sent none.
+        authorization: the value of every Authorization field.
+    """
+
+    method: str
+    target: str
+    path: str
+    query: str
+    oddities: frozenset[Oddity]
+    host: str
+    authorization: tuple[bytes, ...]
+
+
+class BearerToken(NamedTuple):
+    """A token as it was sent. It is shown nowhere, its repr included."""
+
+    value: bytes
+
+    def __repr__(self) -> str:
+        return "BearerToken(***)"
+
+    def __str__(self) -> str:
+        return repr(self)
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedIssuer:
+    """An issuer whose tokens are taken, and on which terms.
+
+    Attributes:
+        name: its key in the configuration.
+        issuer: compared exactly with `iss`.
+        audiences: one of them has to be in `aud`.
+        algorithms: JWS algorithm names (RFC 7518 §3.1, RFC 8037, RFC 9864) that are accepted.
+        leeway: seconds by which the clocks may differ.
+        token_types: accepted `typ` values in lower case without `application/`; empty accepts any, and none.
+    """
+
+    name: str
+    issuer: str
+    audiences: frozenset[str]
+    algorithms: frozenset[str]
+    leeway: float = 0.0
+    token_types: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """A token's verified claims. To hold one means that verification passed.
+
+    Attributes:
+        issuer_name: the TrustedIssuer's name.
+        issuer: `iss`.
+        subject: `sub`, or "".
+        client_id: `client_id` or what the issuer calls it, or "".
+        audience: `aud`, always as a tuple.
+        scopes: the granted scopes in the token's order, those of RFC 6749 §3.3's grammar only.
+        scope_set: the same, for comparison.
+        expires_at: `exp` in seconds since the epoch.
+        not_before: the later of `nbf` and `iat`, or None.
+        jti: `jti`, or "".
+    """
+
+    issuer_name: str
+    issuer: str
+    subject: str
+    client_id: str
+    audience: tuple[str, ...]
+    scopes: tuple[str, ...]
+    expires_at: float
+    not_before: float | None
+    jti: str
+    scope_set: frozenset[str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scope_set", frozenset(self.scopes))
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a route demands.
+
+    Attributes:
+        public: no token is asked for, and none is looked at.
+        issuers: names of the issuers whose tokens are taken.
+        all_of: scopes that the token must carry, every one, in the file's order.
+        any_of: scopes of which the token must carry at least one; empty demands none.
+    """
+
+    public: bool = False
+    issuers: frozenset[str] = frozenset()
+    all_of: tuple[str, ...] = ()
+    any_of: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One entry of the route table.
+
+    Attributes:
+        id: its name in log, metrics and explanations.
+        path: the template, see `routes.parse_template`.
+        methods: the methods that it takes.
+        rule: what it demands.
+        upstream: the name of the upstream that answers.
+        forward_token: whether the Authorization field goes on to the upstream.
+        allow_in_path: doubtful forms that this route accepts.
+    """
+
+    id: str
+    path: str
+    methods: frozenset[str]
+    rule: Rule
+    upstream: str
+    forward_token: bool = False
+    allow_in_path: frozenset[Oddity] = frozenset()

@@ -1,0 +1,201 @@
+"""The route table: which route is this request for?
+
+First match wins, as in the file. The table is compiled into a tree of path segments, so that its size hardly matters:
+a lookup walks the request's own segments, not the routes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from gateway.policy.denial import Denial, Reason
+from gateway.policy.model import RequestHead, Route
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+"""What a route without `methods` takes. CONNECT makes a tunnel and TRACE echoes credentials: never forwarded."""
+
+_VARIABLE = re.compile(r"\{([a-z_][a-z0-9_]*)(\.\.\.)?\}\Z")
+_LITERAL = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,=:@-]|%[0-9A-F]{2})+\Z")
+
+
+class Literal(NamedTuple):
+    """A segment that must be equal."""
+
+    text: str
+
+
+class Variable(NamedTuple):
+    """`{x}`: exactly one segment that is not empty."""
+
+    name: str
+
+
+class Rest(NamedTuple):
+    """`{x...}`: all that remains, possibly nothing, after the slash before it."""
+
+    name: str
+
+
+Segment = Literal | Variable | Rest
+
+
+def parse_template(text: str) -> tuple[Segment, ...]:
+    """Read a path template such as `/jobs/{job}/files/{path...}`.
+
+    Raises:
+        ValueError: with what is wrong and what to write instead.
+    """
+    if not text.startswith("/"):
+        raise ValueError(f"a path begins with '/': write '/{text}'")
+    parts = text[1:].split("/")
+    segments = tuple(_segment(part, last=index == len(parts) - 1) for index, part in enumerate(parts))
+    names = [segment.name for segment in segments if not isinstance(segment, Literal)]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"the variable {{{name}}} stands twice: give each its own name")
+    return segments
+
+
+def _segment(part: str, *, last: bool) -> Segment:
+    if part == "":
+        if not last:
+            raise ValueError("an empty segment ('//'): remove one slash")
+        return Literal("")
+    if (variable := _VARIABLE.match(part)) is not None:
+        if variable[2] is None:
+            return Variable(variable[1])
+        if not last:
+            raise ValueError(f"'{part}' takes the rest of the path, so it can only stand last")
+        return Rest(variable[1])
+    if "{" in part or "}" in part:
+        raise ValueError(f"'{part}': a variable is a whole segment, '{{name}}' or '{{name...}}' with a-z, 0-9 and _")
+    if part in {".", ".."}:
+        raise ValueError(f"'{part}' is a dot segment, which no request can carry: write the path that it stands for")
+    if _LITERAL.match(part) is None:
+        raise ValueError(f"'{part}' holds a character that must be written as an escape such as %20")
+    return Literal(part)
+
+
+class _Leaf(NamedTuple):
+    order: int
+    route: Route
+
+
+class _Leaves:
+    """The routes that end at one place of the tree: all of them, and the first in file order for each method."""
+
+    __slots__ = ("all", "by_method")
+
+    def __init__(self) -> None:
+        self.all: list[_Leaf] = []
+        self.by_method: dict[str, _Leaf] = {}
+
+    def add(self, leaf: _Leaf) -> None:
+        self.all.append(leaf)
+        for method in leaf.route.methods:
+            self.by_method.setdefault(method, leaf)
+
+
+class _Node:
+    """A place in the tree: where literal segments lead, where `{x}` leads, what ends here, what takes the rest.
+
+    `first` is the lowest position in the file of any route at or below: a branch that cannot win is not walked.
+    """
+
+    __slots__ = ("ends", "first", "literals", "rests", "variable")
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.literals: dict[str, _Node] = {}
+        self.variable: _Node | None = None
+        self.ends = _Leaves()
+        self.rests = _Leaves()
+
+    def child(self, segment: Literal | Variable, order: int) -> _Node:
+        if isinstance(segment, Literal):
+            return self.literals.setdefault(segment.text, _Node(order))
+        if self.variable is None:
+            self.variable = _Node(order)
+        return self.variable
+
+    def first_fitting(self, segments: list[str], at: int, method: str, best: _Leaf | None) -> _Leaf | None:
+        """The leaf below this node that fits and stands first in the file, if it stands before `best`."""
+        if at == len(segments):
+            return _earlier(self.ends.by_method.get(method), best)
+        best = _earlier(self.rests.by_method.get(method), best)
+        segment = segments[at]
+        literal = self.literals.get(segment)
+        if literal is not None and (best is None or literal.first < best.order):
+            best = literal.first_fitting(segments, at + 1, method, best)
+        variable = self.variable
+        if variable is not None and segment and (best is None or variable.first < best.order):
+            best = variable.first_fitting(segments, at + 1, method, best)
+        return best
+
+    def all_fitting(self, segments: list[str], at: int) -> Iterator[_Leaf]:
+        """Every leaf below this node whose path fits."""
+        if at == len(segments):
+            yield from self.ends.all
+            return
+        yield from self.rests.all
+        if (literal := self.literals.get(segments[at])) is not None:
+            yield from literal.all_fitting(segments, at + 1)
+        if self.variable is not None and segments[at]:
+            yield from self.variable.all_fitting(segments, at + 1)
+
+
+def _earlier(leaf: _Leaf | None, best: _Leaf | None) -> _Leaf | None:
+    if leaf is None or (best is not None and best.order < leaf.order):
+        return best
+    return leaf
+
+
+class RouteTable:
+    """All routes of a configuration, compiled."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self.routes = tuple(routes)
+        self._root = _Node(0)
+        for order, route in enumerate(self.routes):
+            self._add(_Leaf(order, route))
+
+    def _add(self, leaf: _Leaf) -> None:
+        node = self._root
+        for segment in parse_template(leaf.route.path):
+            if isinstance(segment, Rest):
+                node.rests.add(leaf)
+                return
+            node = node.child(segment, leaf.order)
+        node.ends.add(leaf)
+
+    def match(self, head: RequestHead) -> Route | Denial:
+        """The first route in file order whose path and method fit.
+
+        Returns:
+            The route, or a Denial: no_route, method_not_allowed (with the methods that the path takes), or
+            target_invalid where the path has a form that this route does not allow.
+        """
+        leaf = self._root.first_fitting(head.path.split("/"), 1, head.method, None)
+        if leaf is None:
+            return self._unmatched(head)
+        route = leaf.route
+        if head.oddities and not head.oddities <= route.allow_in_path:
+            found = ", ".join(sorted(head.oddities - route.allow_in_path))
+            return Denial(Reason.TARGET_INVALID, f"route {route.id} does not allow {found} in its path")
+        return route
+
+    def candidates(self, path: str) -> tuple[Route, ...]:
+        """Every route whose path fits, whatever its methods, in file order."""
+        leaves = {leaf.order: leaf.route for leaf in self._root.all_fitting(path.split("/"), 1)}
+        return tuple(route for _, route in sorted(leaves.items()))
+
+    def _unmatched(self, head: RequestHead) -> Denial:
+        if head.oddities:
+            return Denial(Reason.TARGET_INVALID, f"the path holds {', '.join(sorted(head.oddities))}")
+        methods = sorted({method for route in self.candidates(head.path) for method in route.methods})
+        if methods:
+            detail = f"the path takes {', '.join(methods)}, not {head.method}"
+            return Denial(Reason.METHOD_NOT_ALLOWED, detail, allow=tuple(methods))
+        return Denial(Reason.NO_ROUTE, "no route's path fits")

@@ -1,0 +1,117 @@
+"""The JWS compact form in its one spelling (RFC 7515 §7.1, RFC 8725 §3).
+
+PyJWT and most libraries accept several spellings of one token: padding, stray characters, non-zero trailing bits. A
+token that has several spellings escapes from caches, revocation and replay stores, so there is one here.
+"""
+
+from __future__ import annotations
+
+import re
+from binascii import a2b_base64
+from functools import lru_cache
+from typing import NamedTuple
+
+from gateway.policy.denial import Denial, Reason
+from gateway.tokens.strict_json import JsonError, read_object
+
+MAX_HEADER = 4096
+"""Characters of an encoded header; a real one has some 120."""
+
+_FORM = re.compile(rb"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\Z")
+_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
+_LAST_OF_TWO = frozenset(b"AQgw")
+_LAST_OF_THREE = frozenset(b"AEIMQUYcgkosw048")
+_REFUSED_PARAMETERS = {
+    "b64": "an unencoded payload (RFC 7797)",
+    "crit": "a critical extension",
+    "enc": "encryption",
+    "jku": "a key address of its own",
+    "jwk": "a key of its own",
+    "x5u": "a certificate address of its own",
+    "zip": "compression",
+}
+
+
+class JoseHeader(NamedTuple):
+    """The parameters of a JOSE header that matter to verification.
+
+    Attributes:
+        alg: algorithm.
+        kid: key identifier, or None.
+        typ: media type in lower case without `application/`, or "".
+    """
+
+    alg: str
+    kid: str | None
+    typ: str
+
+
+class CompactToken(NamedTuple):
+    """A token taken apart; nothing of it is verified yet."""
+
+    header: JoseHeader
+    payload: dict[str, object]
+    signing_input: bytes
+    signature: bytes
+
+
+class FormError(ValueError):
+    """The token is not in the one form; the message says what is wrong and quotes nothing of it."""
+
+
+def decode_base64url(text: bytes) -> bytes:
+    """Decode base64url without padding, characters already checked (RFC 7515 §2).
+
+    Raises:
+        FormError: a length that no encoding has, or trailing bits that are not zero.
+    """
+    surplus = len(text) % 4
+    if surplus == 0:
+        return a2b_base64(text.translate(_TO_STANDARD))
+    if surplus == 1 or text[-1] not in (_LAST_OF_TWO if surplus == 2 else _LAST_OF_THREE):
+        raise FormError("its base64url has a wrong length or non-zero trailing bits")
+    return a2b_base64(text.translate(_TO_STANDARD) + b"=="[surplus - 2 :])
+
+
+def read_compact(token: bytes) -> CompactToken | Denial:
+    """Take a token apart.
+
+    Returns:
+        The parts, or a Denial token_malformed.
+    """
+    form = _FORM.match(token)
+    if form is None:
+        return _malformed("it is not three base64url parts joined by dots")
+    encoded_header, encoded_payload, encoded_signature = form.groups()
+    try:
+        header = _read_header(encoded_header)
+        payload = read_object(decode_base64url(encoded_payload))
+        signature = decode_base64url(encoded_signature)
+    except (FormError, JsonError) as error:
+        return _malformed(str(error))
+    return CompactToken(header, payload, token[: form.end(2)], signature)
+
+
+@lru_cache(maxsize=1024)
+def _read_header(encoded: bytes) -> JoseHeader:
+    """Read a header; issuers send the same one in every token, so it is read once."""
+    if len(encoded) > MAX_HEADER:
+        raise FormError(f"its header is longer than {MAX_HEADER} characters")
+    header = read_object(decode_base64url(encoded))
+    for name, meaning in _REFUSED_PARAMETERS.items():
+        if name in header:
+            raise FormError(f"its header asks for {meaning} ({name})")
+    alg, kid, typ, cty = (header.get(name) for name in ("alg", "kid", "typ", "cty"))
+    if not isinstance(alg, str):
+        raise FormError("its header has no alg, or one that is not a string")
+    if "kid" in header and not isinstance(kid, str):
+        raise FormError("its kid is not a string")
+    if typ is not None and not isinstance(typ, str):
+        raise FormError("its typ is not a string")
+    if cty is not None:
+        raise FormError("it is a token within a token (cty)")
+    return JoseHeader(alg, kid if isinstance(kid, str) else None, (typ or "").lower().removeprefix("application/"))
+
+
+def _malformed(detail: str) -> Denial:
+    return Denial(Reason.TOKEN_MALFORMED, detail)

@@ -1,0 +1,105 @@
+"""Verification: is this token one that a trusted issuer signed, and is it valid here and now?
+
+A pure function of token, issuers, keys and time. PyJWT checks the signature; everything that PyJWT leaves open (the
+spelling of the compact form, duplicate members, types of claims, the key's purpose and strength) is closed by the
+modules beside this one. The order is that of RFC 8725 §3: form, issuer, algorithm, key, signature, claims.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from gateway.policy.claims import check_claims
+from gateway.policy.denial import Denial, Reason
+from gateway.policy.model import BearerToken, Claims, TrustedIssuer
+from gateway.tokens.compact import CompactToken, read_compact
+from gateway.tokens.keys import KeySet, VerificationKey
+
+
+class UnknownKey(NamedTuple):
+    """The token can't be judged with the keys at hand: its issuer has to be asked.
+
+    Attributes:
+        issuer: the TrustedIssuer's name.
+        kid: the key that the token names, or None.
+    """
+
+    issuer: str
+    kid: str | None
+
+
+class Verification(NamedTuple):
+    """A token that passed: its claims, and by which key and algorithm."""
+
+    claims: Claims
+    key: VerificationKey
+    algorithm: str
+
+
+KeysOf = Callable[[str], KeySet | None]
+"""An issuer's name to its keys at this moment, None where none could be had yet."""
+
+
+def verify(
+    token: BearerToken, issuers: Mapping[str, TrustedIssuer], keys_of: KeysOf, now: float
+) -> Verification | UnknownKey | Denial:
+    """Verify a bearer token.
+
+    Args:
+        token: as it was sent.
+        issuers: by the value of their `iss`.
+        keys_of: an issuer's keys.
+        now: seconds since the epoch.
+
+    Returns:
+        A Verification; UnknownKey where the issuer's keys have to be looked for; or a Denial.
+    """
+    compact = read_compact(token.value)
+    if isinstance(compact, Denial):
+        return compact
+    issuer = _issuer_of(compact.payload, issuers)
+    if isinstance(issuer, Denial):
+        return issuer
+    if (denial := _check_header(compact, issuer)) is not None:
+        return denial
+    key = _signing_key(compact, issuer, keys_of(issuer.name))
+    if not isinstance(key, VerificationKey):
+        return key
+    claims = check_claims(compact.payload, issuer, now)
+    return claims if isinstance(claims, Denial) else Verification(claims, key, compact.header.alg)
+
+
+def _issuer_of(payload: Mapping[str, object], issuers: Mapping[str, TrustedIssuer]) -> TrustedIssuer | Denial:
+    name = payload.get("iss")
+    issuer = issuers.get(name) if isinstance(name, str) else None
+    if issuer is None:
+        return Denial(Reason.ISSUER_UNTRUSTED, f"iss is none of {', '.join(issuers)}")
+    return issuer
+
+
+def _check_header(compact: CompactToken, issuer: TrustedIssuer) -> Denial | None:
+    header = compact.header
+    if header.alg not in issuer.algorithms:
+        expected = ", ".join(sorted(issuer.algorithms))
+        return Denial(Reason.ALGORITHM_NOT_ALLOWED, f"issuer {issuer.name} may sign with {expected}")
+    if issuer.token_types and header.typ not in issuer.token_types:
+        return Denial(Reason.CLAIM_INVALID, f"typ is none of {', '.join(sorted(issuer.token_types))}")
+    return None
+
+
+def _signing_key(
+    compact: CompactToken, issuer: TrustedIssuer, keys: KeySet | None
+) -> VerificationKey | UnknownKey | Denial:
+    header = compact.header
+    if keys is None:
+        return UnknownKey(issuer.name, header.kid)
+    candidates = keys.candidates(header.kid, header.alg)
+    for key in candidates:
+        if key.verifies(header.alg, compact.signing_input, compact.signature):
+            return key
+    if candidates:
+        return Denial(Reason.SIGNATURE_INVALID, f"the signature is not that of the key {header.kid or '(only one)'}")
+    if keys.knows(header.kid):
+        return Denial(Reason.ALGORITHM_NOT_ALLOWED, f"the key that the token names is not for {header.alg}")
+    return UnknownKey(issuer.name, header.kid)
