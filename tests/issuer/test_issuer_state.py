@@ -26,10 +26,11 @@ def kids(path: Path) -> set[str]:
 
 
 def test_keys_are_made_once_and_survive_a_restart(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "var" / "issuer.db"
+    path = tmp_path / "deep?x=1" / "v%61r#" / "issuer.db"
     first = kids(path)
     assert len(first) == 2
     assert kids(path) == first
+    assert [found.name for found in path.parent.iterdir()] == ["issuer.db"]
 
 
 def test_the_state_file_is_for_its_owner_only(tmp_path: Path) -> None:
