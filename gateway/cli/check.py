@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
+from rich_click import RichCommand
 
 from gateway.config import ConfigError, Document, read_file, read_yaml
 from gateway.config.gateway_file import GatewayConfig, IssuerConfig, parse
@@ -15,7 +16,7 @@ from gateway.issuer import settings
 BAD_CONFIGURATION = 3
 
 
-@click.command()
+@click.command(cls=RichCommand)
 @click.argument("file", type=click.Path(path_type=Path), default=Path("config/gateway.yaml"))
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object on standard output.")
 def check(file: Path, *, as_json: bool) -> None:
@@ -44,9 +45,11 @@ def examine(path: Path, environ: Mapping[str, str]) -> GatewayConfig | list[Conf
     if isinstance(text, ConfigError):
         return [text]
     config = parse(text, file, environ)
+    if isinstance(config, list):
+        return config
     document = read_yaml(text, file)
-    if isinstance(config, list) or isinstance(document, list):
-        return config if isinstance(config, list) else []
+    if isinstance(document, list):
+        return document
     errors = [
         error
         for name, issuer in config.issuers.items()
@@ -101,7 +104,7 @@ def _embedded(
         yield from own
         return
     if own.issuer != issuer.issuer:
-        message = f"differs from `issuer` in {file}, so its tokens would be refused: write {own.issuer}"
+        message = f"differs from `issuer` in {file}, so its tokens would be refused: write the same in both"
         yield document.error((*key, "issuer"), message)
     if not set(issuer.audience) & set(own.resources):
         known = ", ".join(own.resources)

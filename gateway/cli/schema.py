@@ -1,11 +1,12 @@
 """`scopegate schema`: the JSON Schema of the gateway's file, for editors."""
 
 import click
+from rich_click import RichCommand
 
 from gateway.config.schema import schema_text
 
 
-@click.command()
+@click.command(cls=RichCommand)
 def schema() -> None:
     """Print the JSON Schema of the configuration.
 

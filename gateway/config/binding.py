@@ -1,7 +1,6 @@
 """Plain data to frozen models; every pydantic error becomes a ConfigError at its place, in plain words."""
 
 import difflib
-import re
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
@@ -12,6 +11,7 @@ from pydantic_core import ErrorDetails
 from gateway.config.errors import ConfigError, Path, in_file_order
 from gateway.config.fields import shown
 from gateway.config.reading import Document, examine
+from gateway.config.redaction import masked
 from gateway.config.scalars import resolve_plain
 from gateway.config.substitution import Filled, fill
 
@@ -34,9 +34,11 @@ class Section(BaseModel):
     def _number_from_substitution(cls, value: Any, info: ValidationInfo) -> Any:
         """`connections: ${MOST}` fills a number or a truth value where the field is one."""
         field = cls.model_fields.get(info.field_name or "")
-        if isinstance(value, Filled) and field is not None and field.annotation in (int, float, bool):
-            return resolve_plain(str(value))
-        return value
+        if not isinstance(value, Filled) or field is None or field.annotation not in (int, float, bool):
+            return value
+        meant = resolve_plain(str(value))
+        fits = type(meant) is field.annotation or (type(meant) is int and field.annotation is float)
+        return meant if fits else value
 
 
 class MisplacedError(ValueError):
@@ -66,10 +68,11 @@ def prepare(text: str, file: str, environ: Mapping[str, str]) -> tuple[Document 
 
 
 def merged(earlier: list[ConfigError], later: object) -> list[ConfigError]:
-    """The errors of two steps: a place that failed in the earlier step is not judged again in the later one."""
-    faulty = {(error.line, error.column) for error in earlier}
+    """The errors of two steps: a value that failed in the earlier step is not judged again in the later one."""
+    faulty = {(error.line, error.column, error.key) for error in earlier}
     more = later if isinstance(later, list) else []
-    return in_file_order([*earlier, *(error for error in more if (error.line, error.column) not in faulty)])
+    fresh = (error for error in more if (error.line, error.column, error.key) not in faulty)
+    return in_file_order([*earlier, *fresh])
 
 
 def bind(model: type[M], document: Document) -> M | list[ConfigError]:
@@ -78,9 +81,21 @@ def bind(model: type[M], document: Document) -> M | list[ConfigError]:
     try:
         bound = model.model_validate(frozen(document.data))
     except ValidationError as error:
-        details = error.errors(include_url=False)
+        details = _without_consequences(error.errors(include_url=False))
         return merged(empty, [fault for detail in details for fault in _translated(model, document, detail)])
     return in_file_order(empty) if empty else bound
+
+
+def _without_consequences(details: list[ErrorDetails]) -> Iterator[ErrorDetails]:
+    """A list whose items were all refused counts as too short for pydantic: only the items are at fault."""
+    places = [detail["loc"] for detail in details]
+
+    def has_faulty_items(loc: tuple[str | int, ...]) -> bool:
+        return any(len(place) > len(loc) and place[: len(loc)] == loc for place in places)
+
+    for detail in details:
+        if detail["type"] != "too_short" or not has_faulty_items(detail["loc"]):
+            yield detail
 
 
 def _empty_values(document: Document) -> Iterator[ConfigError]:
@@ -139,27 +154,6 @@ def _known_part(document: Document, loc: Iterable[str | int]) -> tuple[Path, boo
         if not rest:
             path = (*path, step)
     return path, rest
-
-
-_QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"|`([^`]*)`")
-
-
-def masked(document: Document, path: Path, message: str) -> str:
-    """Nothing that a substitution filled is shown, whole or quoted in parts."""
-    for filled in document.filled:
-        if filled[: len(path)] == path or path[: len(filled)] == filled:
-            message = _without(str(document.at(filled)), message)
-    return message
-
-
-def _without(secret: str, message: str) -> str:
-    def hidden(found: re.Match[str]) -> str:
-        quoted = found[1] or found[2] or found[3]
-        return "***" if quoted and quoted in secret else found[0]
-
-    if secret:
-        message = message.replace(repr(secret), "***").replace(secret, "***")
-    return _QUOTED.sub(hidden, message)
 
 
 _KINDS = {

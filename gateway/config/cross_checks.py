@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from gateway.config.binding import masked, nearest
+from gateway.config.binding import nearest
 from gateway.config.errors import ConfigError, Path, in_file_order
 from gateway.config.fields import HostPort, host_port
 from gateway.config.gateway_fields import DEFAULT_ADDRESSES, is_loopback
 from gateway.config.reading import Document
+from gateway.config.redaction import masked
 from gateway.config.shadowing import Reaches
 from gateway.policy.routes import METHODS, parse_template
 

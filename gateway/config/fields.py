@@ -16,7 +16,7 @@ _LONGEST = 366 * 86400.0
 
 _SIZE = re.compile(r"([0-9]{1,15})(B|KiB|MiB|GiB)?")
 _BYTES = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:\s]+)):([0-9]{1,5})")
 _NAMES = {type(None): "an empty value", dict: "a mapping", list: "a list", tuple: "a list"}
 
@@ -67,7 +67,7 @@ def host_port(text: Any) -> HostPort:
             host = str(ipaddress.IPv6Address(host))
         except ValueError:
             raise ValueError(f"{host!r} is no IPv6 address: inside brackets write one such as [::1]") from None
-    elif not _HOST.fullmatch(host):
+    elif not HOST.fullmatch(host):
         raise ValueError(f"{host!r} is no host name or IPv4 address")
     return HostPort(host, port)
 
@@ -80,7 +80,10 @@ def shown(value: Any) -> str:
 
 
 def written(default: Any, description: str) -> Any:
-    """Describe a field whose default is spelt as in YAML, such as `ttl: Duration = written("1h", "A lifetime.")`."""
+    """Describe a field whose default is spelt as in YAML.
+
+    It stands where pydantic's Field would: `lifetime: Duration = written("1h", "How long a token is valid.")`.
+    """
     return Field(default=default, description=description)
 
 

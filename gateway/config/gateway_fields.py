@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
-from gateway.config.fields import shown
+from gateway.config.fields import HOST, shown
 from gateway.policy.paths import Oddity
 from gateway.policy.routes import METHODS, parse_template
 
@@ -60,26 +60,37 @@ def is_loopback(host: str) -> bool:
 
 
 def http_url(text: str) -> SplitResult:
-    """Split an http or https URL without userinfo, query and fragment; ValueError says what is wrong."""
+    """Split an http or https URL without userinfo and fragment; ValueError says what is wrong."""
     if not _VISIBLE.fullmatch(text) or "\\" in text:
         raise ValueError(f"{shown(text)} is no URL: blanks, backslashes and non-ASCII characters must be escaped")
+    if not text.startswith(("http://", "https://")):
+        raise ValueError(f"{shown(text)} must begin with http:// or https://")
     try:
         url = urlsplit(text)
-        port = url.port
+        host, port = url.hostname or "", url.port
     except ValueError:
         raise ValueError(f"{shown(text)} is no URL: its host or port cannot be read") from None
-    if url.scheme not in ("http", "https") or not text.startswith(f"{url.scheme}://"):
-        raise ValueError(f"{shown(text)} must begin with http:// or https://")
     if "@" in url.netloc:
         raise ValueError("must not hold a user or password: remove what stands before '@'")
-    if not url.hostname or port == 0 or url.netloc.endswith(":"):
+    if port == 0 or url.netloc.endswith(":") or not (":" in host or HOST.fullmatch(host)):
         raise ValueError(f"{shown(text)} must name a host, and a port only with its number")
-    if "?" in text or "#" in text:
-        raise ValueError(f"{shown(text)} must have no query and no fragment: remove what stands after '?' or '#'")
+    if "#" in text:
+        raise ValueError(f"{shown(text)} must have no fragment: remove '#' and what follows")
     return url
 
 
+def _without_query(text: str) -> SplitResult:
+    if "?" in text:
+        raise ValueError(f"{shown(text)} must have no query: remove '?' and what follows")
+    return http_url(text)
+
+
 def _issuer_url(text: str) -> str:
+    _without_query(text)
+    return _keys_url(text)
+
+
+def _keys_url(text: str) -> str:
     url = http_url(text)
     if url.scheme == "http" and not is_loopback(url.hostname or ""):
         raise ValueError(f"{shown(text)} must begin with https://: keys that come over plain http can be exchanged")
@@ -87,11 +98,10 @@ def _issuer_url(text: str) -> str:
 
 
 def _origin(text: str) -> str:
-    url = http_url(text)
+    url = _without_query(text)
     if url.path not in ("", "/"):
-        raise ValueError(
-            f"{shown(text)} must have no path: requests keep their own, so write {url.scheme}://{url.netloc}"
-        )
+        remedy = f"write '{url.scheme}://{url.netloc}'"
+        raise ValueError(f"{shown(text)} must have no path, because requests keep their own: {remedy}")
     return text
 
 
@@ -157,7 +167,9 @@ IssuerUrl = Annotated[
     str, AfterValidator(_issuer_url), WithJsonSchema({**_URL_SCHEMA, "examples": ["https://login.example/"]})
 ]
 KeysUrl = Annotated[
-    str, AfterValidator(_issuer_url), WithJsonSchema({**_URL_SCHEMA, "examples": ["https://login.example/jwks"]})
+    str,
+    AfterValidator(_keys_url),
+    WithJsonSchema({"type": "string", "pattern": r"^https?://[^#@\s]+$", "examples": ["https://login.example/jwks"]}),
 ]
 Origin = Annotated[
     str,

@@ -7,7 +7,7 @@ into much data.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -26,7 +26,8 @@ MOST_DEPTH = 32
 MOST_ALIASED = 2_000
 """Nodes that aliases may repeat in one file: ample for shared lists, far below a billion laughs."""
 
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_YAML_TAGS = "tag:yaml.org,2002:"
+UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +214,7 @@ class _Builder:
         if not self._bounded(node, path):
             return None
         if node.tag not in ("plain", "untagged"):
-            self._fault(node, path, f"tag {node.tag.rpartition(':')[2]!r} is not read: remove it")
+            self._fault(node, path, f"tag {node.tag.removeprefix(_YAML_TAGS)!r} is not read: remove it")
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)
         self._open.add(id(node))
@@ -238,7 +239,7 @@ class _Builder:
         return self._aliased <= MOST_ALIASED
 
     def _scalar(self, node: yaml.ScalarNode, path: Path) -> Scalar:
-        bad = _UNPRINTABLE.search(node.value)
+        bad = UNPRINTABLE.search(node.value)
         if bad:
             self._fault(node, path, f"control character U+{ord(bad[0]):04X} in a value: remove it")
         if node.tag != "plain":
@@ -266,7 +267,7 @@ class _Builder:
             self._fault(node, path, "a list or mapping cannot be a key: write a string")
         elif node.tag not in ("plain", "untagged"):
             self._fault(node, path, "a key bears no tag: remove it")
-        elif _UNPRINTABLE.search(node.value):
+        elif UNPRINTABLE.search(node.value):
             self._fault(node, path, "control character in a key: remove it")
         elif "${" in node.value:
             self._fault(node, path, "`${` is not substituted in a key: write the key itself")
@@ -281,8 +282,3 @@ class _Builder:
     def _fault(self, node: yaml.Node, path: Path, message: str) -> None:
         place = _marked(node.start_mark)
         self.errors.append(ConfigError(self._file, place.line, place.column, dotted(path), message))
-
-
-def with_data(document: Document, data: Any, filled: frozenset[Path]) -> Document:
-    """The same places, with other scalars."""
-    return replace(document, data=data, filled=filled)

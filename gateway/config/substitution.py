@@ -10,13 +10,13 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from gateway.config.errors import ConfigError, Path, in_file_order
-from gateway.config.reading import Document
+from gateway.config.fields import shown
+from gateway.config.reading import UNPRINTABLE, Document
 
 MOST_SECRET_BYTES = 64 << 10
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?P<body>[^}]*)(?P<end>\}?)")
 _VARIABLE = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<fallback>:-(?P<default>.*))?", re.DOTALL)
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class Filled(str):
@@ -65,26 +65,28 @@ def fill(document: Document, environ: Mapping[str, str]) -> tuple[Document, list
 
 
 def _expand(text: str, environ: Mapping[str, str]) -> tuple[str, int]:
+    """The text with every reference followed, and how many there were."""
     references = 0
 
     def value_of(found: re.Match[str]) -> str:
         nonlocal references
-        if found["body"] is None:
+        body, end = found["body"], found["end"]
+        if body is None:
             return "${"
-        if not found["end"]:
-            raise _UnfilledError("`${` is not closed: add `}`, or write `$${` for the characters themselves")
+        if not end or "${" in body:
+            raise _UnfilledError("`${` is not closed by `}`: close it, or write `$${` for the characters themselves")
         references += 1
-        value = _look_up(found["body"], environ)
-        if _UNPRINTABLE.search(value):
-            raise _UnfilledError(f"${{{_label(found['body'])}}} holds a control character")
+        value = _look_up(body, environ)
+        if UNPRINTABLE.search(value):
+            raise _UnfilledError(f"{_reference(body)} holds a control character: remove it there")
         return value
 
     return _REFERENCE.sub(value_of, text), references
 
 
-def _label(body: str) -> str:
-    """What a reference may be called in an error: without its default, which may be a secret."""
-    return body.partition(":-")[0]
+def _reference(body: str) -> str:
+    """A reference as errors name it: without its default, which may be a secret."""
+    return shown("${" + body.partition(":-")[0] + "}")
 
 
 def _look_up(body: str, environ: Mapping[str, str]) -> str:
@@ -93,30 +95,29 @@ def _look_up(body: str, environ: Mapping[str, str]) -> str:
     found = _VARIABLE.fullmatch(body)
     if found is None:
         raise _UnfilledError(
-            f"${{{_label(body)}}} is no reference: write ${{NAME}}, ${{NAME:-default}} or ${{file:/path}}"
+            f"{_reference(body)} is no reference: write ${{NAME}}, ${{NAME:-default}} or ${{file:/path}}"
         )
-    value = environ.get(found["name"])
-    if found["fallback"] is not None:
-        return value or found["default"]
+    name, default = found["name"], found["default"]
+    value = environ.get(name)
+    if default is not None:
+        return value or default
     if value is None:
-        name = found["name"]
         raise _UnfilledError(f"environment variable {name} is not set: set it, or write ${{{name}:-default}}")
     return value
 
 
 def _read_secret(name: str) -> str:
-    path = FilePath(name)
+    path, label = FilePath(name), shown(name)
     if not path.is_absolute():
-        raise _UnfilledError(f"${{file:{name}}} must be an absolute path")
+        raise _UnfilledError(f"{label} is no absolute path: begin it with '/'")
     try:
         with path.open("rb") as stream:
             raw = stream.read(MOST_SECRET_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "no valid path"
-        raise _UnfilledError(f"file {name} cannot be read: {reason.lower()}") from None
+    except OSError as error:
+        raise _UnfilledError(f"file {label} cannot be read: {(error.strerror or 'unknown').lower()}") from None
     if len(raw) > MOST_SECRET_BYTES:
-        raise _UnfilledError(f"file {name} is larger than {MOST_SECRET_BYTES >> 10} KiB: no secret is")
+        raise _UnfilledError(f"file {label} is larger than {MOST_SECRET_BYTES >> 10} KiB: no secret is")
     try:
         return raw.decode("utf-8").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
-        raise _UnfilledError(f"file {name} is not UTF-8") from None
+        raise _UnfilledError(f"file {label} is not UTF-8: save it as UTF-8") from None
