@@ -115,7 +115,7 @@ def _shadow(path: Path, route: Mapping[str, Any], earlier: Reaches) -> Iterator[
     covering = earlier.covering(segments, frozenset(methods))
     if covering:
         names = " and ".join(covering)
-        yield (*path, "path"), f"never matches, because {names} above takes all of it: move this route up, or remove it"
+        yield (*path, "path"), f"never matches, because all goes to {names} above: move this route up, or remove it"
     earlier.add(segments, frozenset(methods), repr(route.get("id", f"routes[{path[1]}]")))
 
 

@@ -62,7 +62,7 @@ def is_loopback(host: str) -> bool:
 def http_url(text: str) -> SplitResult:
     """Split an http or https URL without userinfo and fragment; ValueError says what is wrong."""
     if not _VISIBLE.fullmatch(text) or "\\" in text:
-        raise ValueError(f"{shown(text)} is no URL: blanks, backslashes and non-ASCII characters must be escaped")
+        raise ValueError(f"{shown(text)} is no URL: escape blanks, backslashes and non-ASCII characters")
     if not text.startswith(("http://", "https://")):
         raise ValueError(f"{shown(text)} must begin with http:// or https://")
     try:
@@ -107,7 +107,7 @@ def _origin(text: str) -> str:
 
 def _algorithm(name: str) -> str:
     if name.casefold() == "none":
-        raise ValueError("'none' means no signature: anyone could write such a token, so it is never accepted")
+        raise ValueError("'none' means no signature: anyone could write such a token, so remove it")
     if name.upper().startswith("HS"):
         remedy = "let the issuer sign with an asymmetric one, such as RS256"
         raise ValueError(f"{shown(name)} signs with a shared secret, so whoever verifies could also forge: {remedy}")
@@ -116,7 +116,7 @@ def _algorithm(name: str) -> str:
 
 def _method(name: str) -> str:
     if name.upper() in ("TRACE", "CONNECT"):
-        why = "it echoes credentials" if name.upper() == "TRACE" else "it opens a tunnel that nothing judges"
+        why = "it echoes credentials" if name.upper() == "TRACE" else "it opens a blind tunnel"
         raise ValueError(f"{shown(name)} is never forwarded, because {why}: remove it")
     return one_of(name, METHODS)
 
@@ -205,8 +205,8 @@ PathTemplate = Annotated[
 ]
 
 
-def _oddity(name: str) -> str:
-    return one_of(name, tuple(Oddity))
+def _oddity(value: Any) -> Oddity:
+    return Oddity(one_of(value if isinstance(value, str) else shown(value), tuple(map(str, Oddity))))
 
 
-PathOddity = Annotated[str, AfterValidator(_oddity), WithJsonSchema({"enum": [str(each) for each in Oddity]})]
+PathOddity = Annotated[Oddity, BeforeValidator(_oddity), WithJsonSchema({"enum": list(map(str, Oddity))})]

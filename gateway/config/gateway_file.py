@@ -30,6 +30,7 @@ FILE = "config/gateway.yaml"
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Timeout = Annotated[Duration, at_least("1ms")]
+Scopes = Annotated[tuple[ScopeToken, ...], Field(min_length=1), AfterValidator(each_once)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 
 
@@ -91,12 +92,8 @@ class UpstreamConfig(Section):
 class ScopesConfig(Section):
     """Scopes that a route demands; both conditions hold together."""
 
-    all_of: Annotated[tuple[ScopeToken, ...], Field(min_length=1), AfterValidator(each_once)] | None = Field(
-        default=None, alias="all", description="Every one of these."
-    )
-    any_of: Annotated[tuple[ScopeToken, ...], Field(min_length=1), AfterValidator(each_once)] | None = Field(
-        default=None, alias="any", description="At least one of these."
-    )
+    all_of: Scopes = Field(default=(), alias="all", description="Every one of these.", validate_default=False)
+    any_of: Scopes = Field(default=(), alias="any", description="At least one of these.", validate_default=False)
 
 
 class RouteConfig(Section):
@@ -144,7 +141,7 @@ class GatewayConfig(Section):
     )
     drain_timeout: Duration = written("30s", "At shutdown, time for requests in flight to end.")
     token_cache: Count = Field(default=50_000, description="Most verified tokens to remember, per process.")
-    limits: Limits = Field(default_factory=Limits, description="What one client may take up.")
+    limits: Limits = Field(default_factory=Limits, description="Bounds on what one client may take up.")
     issuers: dict[Name, IssuerConfig] = Field(default={}, description="Trusted issuers, by a name of your choice.")
     upstreams: Annotated[dict[Name, UpstreamConfig], Field(min_length=1)] = Field(
         description="The APIs behind the gateway, by a name of your choice."

@@ -1,0 +1,124 @@
+"""`scopegate check`: exit code, summary, errors one a line, and the files that a configuration names."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gateway.cli.check import check
+
+CONFIG = Path(__file__).parents[2] / "config"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    for name in ("gateway.yaml", "issuer.yaml"):
+        shutil.copy(CONFIG / name, tmp_path / name)
+    return tmp_path / "gateway.yaml"
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(check, [str(each) for each in arguments])
+
+
+def change(path: Path, before: str, after: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert before in text
+    path.write_text(text.replace(before, after), encoding="utf-8")
+
+
+def test_a_sound_configuration_is_summed_up_in_a_line(config: Path) -> None:
+    outcome = run(config)
+    assert outcome.exit_code == 0
+    assert outcome.stdout == f"{config} is sound: 1 issuer, 1 upstream, 8 routes, of which 1 public\n"
+    assert outcome.stderr == ""
+
+
+def test_a_sound_configuration_is_summed_up_as_json(config: Path) -> None:
+    outcome = run(config, "--json")
+    assert outcome.exit_code == 0
+    assert json.loads(outcome.stdout) == {"ok": True, "issuers": 1, "upstreams": 1, "routes": 8, "public": 1}
+
+
+def test_errors_are_lines_on_standard_error_and_exit_code_3(config: Path) -> None:
+    change(config, "scopes: [jobs.admin]", "scope: [jobs.admin]")
+    change(config, "listen: 127.0.0.1:8080", "listen: on")
+    outcome = run(config)
+    assert (outcome.exit_code, outcome.stdout) == (3, "")
+    lines = outcome.stderr.splitlines()
+    assert [line.removeprefix(f"{config}:").partition(" ")[0] for line in lines] == ["6:9:", "61:5:", "64:5:"]
+
+
+def test_errors_are_json_on_standard_output(config: Path) -> None:
+    change(config, "admin: 127.0.0.1:9901", "admin: 9901")
+    outcome = run(config, "--json")
+    assert outcome.exit_code == 3
+    message = "9901 is no address: write host:port, such as 127.0.0.1:8080 or [::1]:8080"
+    error = {"file": str(config), "line": 7, "column": 8, "key": "admin", "message": message}
+    assert json.loads(outcome.stdout) == {"ok": False, "errors": [error]}
+
+
+def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    outcome = run(tmp_path / "no.yaml")
+    assert outcome.exit_code == 3
+    assert outcome.stderr == f"{tmp_path}/no.yaml:1:1: cannot be read: no such file or directory\n"
+
+
+def test_the_embedded_issuer_is_checked_too(config: Path) -> None:
+    change(config.parent / "issuer.yaml", "token_lifetime: 1h", "token_lifetime: 1")
+    outcome = run(config)
+    assert outcome.exit_code == 3
+    assert outcome.stderr.startswith(f"{config.parent}/issuer.yaml:7:17: token_lifetime: 1 has no unit")
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after", "expected"),
+    [
+        (
+            "gateway.yaml",
+            "embedded: issuer.yaml",
+            "embedded: nowhere.yaml",
+            "14:15: issuers.local.embedded: {base}/nowhere.yaml cannot be read: no such file or directory",
+        ),
+        (
+            "gateway.yaml",
+            "embedded: issuer.yaml",
+            "jwks_file: nowhere.json",
+            "14:16: issuers.local.jwks_file: {base}/nowhere.json cannot be read: no such file or directory",
+        ),
+        (
+            "gateway.yaml",
+            "issuer: http://127.0.0.1:8081",
+            "issuer: http://127.0.0.1:8082",
+            (
+                "13:13: issuers.local.issuer: differs from `issuer` in {base}/issuer.yaml, "
+                "so its tokens would be refused: write the same in both"
+            ),
+        ),
+        (
+            "gateway.yaml",
+            "audience: https://maintenance.example",
+            "audience: https://other.example",
+            (
+                "15:15: issuers.local.audience: is no resource of {base}/issuer.yaml, "
+                "so its tokens would be refused: resources there are https://maintenance.example"
+            ),
+        ),
+    ],
+)
+def test_what_does_not_fit_the_files_that_are_named_is_an_error_at_the_name(
+    config: Path, name: str, before: str, after: str, expected: str
+) -> None:
+    change(config.parent / name, before, after)
+    outcome = run(config)
+    assert outcome.exit_code == 3
+    assert outcome.stderr == f"{config}:{expected.format(base=config.parent)}\n"
+
+
+def test_variables_come_from_the_environment(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    change(config, "url: http://127.0.0.1:9000", "url: ${API}")
+    assert run(config).exit_code == 3
+    monkeypatch.setenv("API", "http://127.0.0.1:9000")
+    assert run(config).exit_code == 0
