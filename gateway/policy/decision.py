@@ -53,14 +53,9 @@ def _decide_scopes(rule: Rule, claims: Claims) -> Allow | Denial:
     return Denial(
         Reason.SCOPE_INSUFFICIENT,
         f"the route demands {describe_scopes(rule)}; the token grants {' '.join(claims.scopes) or 'none'}",
-        scopes_required=scopes_required(rule),
+        scopes_required=rule.scopes_named,
         scopes_missing=tuple(dict.fromkeys(missing)),
     )
-
-
-def scopes_required(rule: Rule) -> tuple[str, ...]:
-    """Every scope that a rule names, each once, in the file's order."""
-    return tuple(dict.fromkeys((*rule.all_of, *rule.any_of)))
 
 
 def describe_scopes(rule: Rule) -> str:

@@ -143,6 +143,9 @@ MEANINGS: dict[Reason, Meaning] = {
 }
 
 
+_UPSTREAM_REASONS = frozenset({Reason.UPSTREAM_UNREACHABLE, Reason.UPSTREAM_INVALID, Reason.UPSTREAM_TIMEOUT})
+
+
 @dataclass(frozen=True, slots=True)
 class Denial:
     """A refusal, as a value.
@@ -161,6 +164,11 @@ class Denial:
     scopes_required: tuple[str, ...] = ()
     scopes_missing: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
+
+    @property
+    def keeps_out(self) -> bool:
+        """Whether the request was not let in, rather than let in and then failed by its upstream."""
+        return self.reason not in _UPSTREAM_REASONS
 
     @property
     def meaning(self) -> Meaning:

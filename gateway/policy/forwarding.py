@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from gateway.policy.headers import Field
 
-
 PSEUDONYM = "scopegate"
 """How this gateway calls itself in Via (RFC 9110 §7.6.3)."""
 

@@ -140,6 +140,11 @@ class ReceivedHead(NamedTuple):
     content_length: int | None
     chunked: bool
 
+    @property
+    def user_agent(self) -> bytes | None:
+        """The first User-Agent."""
+        return self.first(Kind.USER_AGENT)
+
     def first(self, kind: Kind) -> bytes | None:
         """The first value of a special field."""
         values = self.special.get(kind)
@@ -245,6 +250,11 @@ def identity_lines(claims: Claims | None) -> bytes:
     )
 
 
+def is_field_value(value: bytes) -> bool:
+    """Whether bytes may stand in a field or a reason phrase: no control character but the tab (RFC 9110 §5.5)."""
+    return _VALUE.match(value) is not None
+
+
 class ResponseHead(NamedTuple):
     """An upstream's answer, as far as its form can be relied on.
 
@@ -271,7 +281,7 @@ def read_response(fields: Sequence[Field]) -> ResponseHead | Denial:
     codings: list[bytes] = []
     for field in fields:
         name, value = field
-        if _VALUE.match(value) is None:
+        if not is_field_value(value):
             return Denial(Reason.UPSTREAM_INVALID, "a control character in a field of the answer")
         lower = name.lower()
         if lower == b"content-length":

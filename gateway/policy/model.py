@@ -104,12 +104,17 @@ class Rule:
         issuers: names of the issuers whose tokens are taken.
         all_of: scopes that the token must carry, every one, in the file's order.
         any_of: scopes of which the token must carry at least one; empty demands none.
+        scopes_named: every scope of either list, each once.
     """
 
     public: bool = False
     issuers: frozenset[str] = frozenset()
     all_of: tuple[str, ...] = ()
     any_of: tuple[str, ...] = ()
+    scopes_named: tuple[str, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scopes_named", tuple(dict.fromkeys((*self.all_of, *self.any_of))))
 
 
 @dataclass(frozen=True, slots=True)

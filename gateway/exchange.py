@@ -1,0 +1,382 @@
+"""One request and its answer: streams both ways between a client's and an upstream's connection.
+
+All of it runs in the socket's callbacks. Whoever reads more slowly than the other writes holds the other back; nothing
+is collected.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Coroutine
+from http import HTTPStatus
+
+from aiohttp.http_parser import RawRequestMessage, RawResponseMessage
+
+from gateway.downstream.connection import ClientConnection
+from gateway.policy.denial import Denial, Reason, refuse
+from gateway.policy.forwarding import forwarding_lines, read_traceparent
+from gateway.policy.headers import Kind, ReceivedHead, identity_lines, is_field_value, read_response
+from gateway.policy.model import RequestHead
+from gateway.rules import Judgement, Rules
+from gateway.upstream.connection import UpstreamConnection
+from gateway.upstream.failure import UpstreamFailure
+from gateway.upstream.pool import Upstream
+
+IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
+"""Methods that may be sent again (RFC 9110 §9.2.2)."""
+
+CLIENT_CLOSED = 499
+"""What the record shows when the client left before it was answered; no such status is ever sent."""
+
+CONTINUE_SECONDS = 1.0
+"""How long the upstream may keep a client waiting that asked whether to send its body (RFC 9110 §10.1.1)."""
+
+_NOBODY = identity_lines(None)
+_PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
+
+
+class Exchange:
+    """One request and its answer.
+
+    Args:
+        client: the client's connection.
+        message: the request head; None where none could be parsed.
+        rules: in force when the request came.
+        record: takes the exchange when it is over, exactly once.
+        later: runs what has to wait.
+        now: seconds since the epoch.
+
+    Attributes:
+        received: the head as it is judged; None before.
+        judgement: what was found out; None before.
+        over: whether the exchange has been recorded.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what one request needs of its surroundings
+        self,
+        client: ClientConnection,
+        message: RawRequestMessage | None,
+        rules: Rules,
+        record: Callable[[Exchange], None],
+        later: Callable[[Exchange, Coroutine[None, None, None]], None],
+        now: float,
+    ) -> None:
+        self.client = client
+        self.message = message
+        self.rules = rules
+        self.request_id = f"{random.getrandbits(128):032x}"  # it names a request and protects nothing
+        self.began_at = now
+        self.started = time.perf_counter()
+        self.received: ReceivedHead | None = None
+        self.judgement: Judgement | None = None
+        self.trace_id = self.request_id
+        self.over = False
+        self.status = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.upstream: Upstream | None = None
+        self.upstream_status: int | None = None
+        self.forwarded_at: float | None = None
+        self.answered_at: float | None = None
+        self.retries = 0
+        self.denial: Denial | None = None
+        self.aborted = False
+        self._record_once = record
+        self._later = later
+        self._connection: UpstreamConnection | None = None
+        self._waits_for_continue = False
+        self._chunked_answer = False
+        self._keep_alive = message is not None and not message.should_close
+        client.exchange = self
+
+    @property
+    def head(self) -> RequestHead:
+        """What is judged."""
+        return self._received.head
+
+    @property
+    def _received(self) -> ReceivedHead:
+        if self.received is None:
+            raise RuntimeError("a request is forwarded only after its head was read")
+        return self.received
+
+    # Waiting
+
+    def wait(self) -> None:
+        """The journey waits for keys or a connection; meanwhile the client's body waits, too."""
+        self.client.hold_body()
+
+    def go_on(self) -> None:
+        """The wait is over, if no other one has begun."""
+        if self._connection is not None or self.over:
+            self.client.release_body()
+
+    # Refusing
+
+    def refuse(self, denial: Denial) -> None:
+        """Answer with a refusal."""
+        self.denial = denial
+        refusal = refuse(denial, self.rules.realm, self.request_id)
+        self.status = refusal.status
+        if denial.reason is Reason.REQUEST_MALFORMED or self._waits_for_continue:
+            # Where the body ends is unknown: bytes that follow could be body or request.
+            self._keep_alive = False
+        is_head = self.message is not None and self.message.method == "HEAD"
+        body = b"" if is_head else refusal.body
+        fields = b"".join(b"%b: %b\r\n" % field for field in refusal.fields)
+        length = b"Content-Length: %d\r\n" % len(refusal.body)
+        self.bytes_out = len(body)
+        self.client.send(self._answer_head(refusal.status, b"", fields + length) + body)
+        self._finish()
+
+    def fail(self, denial: Denial) -> None:
+        """Refuse if nothing has been answered yet; else cut the answer off, so that it is seen to be incomplete."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+        if self.status == 0:
+            self.refuse(denial)
+            return
+        self.denial = denial
+        self.aborted = True
+        self._record()
+        self.client.abort()
+
+    def _answer_head(self, status: int, reason: bytes, fields: bytes) -> bytes:
+        keep_alive = self._keep_alive and not self.client.closing
+        if not keep_alive:
+            fields += b"Connection: close\r\n"
+        elif self.message is not None and self.message.version < (1, 1):
+            fields += b"Connection: keep-alive\r\n"
+        phrase = reason or _PHRASES.get(status, b"")
+        request_id = self.request_id.encode()
+        return b"HTTP/1.1 %d %b\r\n%bX-Request-Id: %b\r\n\r\n" % (status, phrase, fields, request_id)
+
+    # Forwarding
+
+    def forward_at_once(self, upstream: Upstream) -> bool:
+        """Send the request over a connection that is free now; False where there is none."""
+        self.upstream = upstream
+        connection = upstream.take_idle()
+        if connection is None:
+            return False
+        self._send_head(connection)
+        return True
+
+    async def forward(self, upstream: Upstream, *, fresh: bool = False) -> None:
+        """Send the request as soon as there is a connection for it."""
+        self.upstream = upstream
+        connection = await upstream.connect(fresh=fresh)
+        if isinstance(connection, UpstreamFailure):
+            if not self.over:
+                self.on_failure(connection)
+        elif self.over:
+            upstream.release(connection)
+        else:
+            self._send_head(connection)
+            self.client.release_body()
+
+    def _send_head(self, connection: UpstreamConnection) -> None:
+        received = self._received
+        self._connection = connection
+        self.forwarded_at = time.perf_counter()
+        to_come = self.client.has_body_to_come
+        connection.start(
+            self, self._request_head(), complete=not to_come, answer_has_body=received.head.method != "HEAD"
+        )
+        if to_come and Kind.EXPECT in received.special:
+            self._waits_for_continue = True
+            asyncio.get_running_loop().call_later(CONTINUE_SECONDS, self._continue)
+
+    def _request_head(self) -> bytes:
+        received, judgement, upstream = self._received, self.judgement, self.upstream
+        if judgement is None or judgement.route is None or upstream is None:
+            raise RuntimeError("a request is forwarded only after it was allowed")
+        head = received.head
+        preserve_host = upstream.settings.preserve_host and head.host
+        parts = [
+            f"{head.method} {head.target} HTTP/1.1\r\n".encode("ascii"),
+            f"Host: {head.host}\r\n".encode() if preserve_host else upstream.host_line,
+            _NOBODY if judgement.token is None else judgement.token.identity,
+            *[b"%b: %b\r\n" % field for field in received.end_to_end],
+            self._forwarding(received),
+            self._trace(received),
+        ]
+        if received.chunked:
+            parts.append(b"Transfer-Encoding: chunked\r\n")
+        elif received.content_length is not None:
+            parts.append(b"Content-Length: %d\r\n" % received.content_length)
+        if Kind.EXPECT in received.special:
+            parts.append(b"Expect: 100-continue\r\n")
+        if judgement.route.forward_token and head.authorization:
+            parts.append(b"Authorization: %b\r\n" % head.authorization[0])
+        parts.append(b"\r\n")
+        return b"".join(parts)
+
+    def _forwarding(self, received: ReceivedHead) -> bytes:
+        """How the request came here: the same for all requests of a connection, unless a trusted proxy says more."""
+        client, host = self.client, received.head.host
+        if self.rules.trusted_proxies.trusts(client.peer):
+            return forwarding_lines(client.peer, host, "http", self._version, received.forwarding)
+        known = client.forwarding
+        if known is None or known[0] != host:
+            client.forwarding = known = (host, forwarding_lines(client.peer, host, "http", self._version))
+        return known[1]
+
+    @property
+    def _version(self) -> str:
+        return "1.0" if self.message is not None and self.message.version < (1, 1) else "1.1"
+
+    def _trace(self, received: ReceivedHead) -> bytes:
+        """Request id and trace context; an invalid traceparent begins a new trace, and drops its state."""
+        trace = read_traceparent(received.first(Kind.TRACEPARENT))
+        state = b""
+        flags = "00"
+        if trace is not None:
+            self.trace_id, flags = trace
+            state = b"".join(b"tracestate: %b\r\n" % value for value in received.special.get(Kind.TRACESTATE, ()))
+        span = self.request_id[:16]
+        line = f"X-Request-Id: {self.request_id}\r\ntraceparent: 00-{self.trace_id}-{span}-{flags}\r\n"
+        return line.encode() + state
+
+    # What the client's connection calls
+
+    def on_body(self, data: bytes) -> None:
+        """Some of the request's body has come."""
+        self.bytes_in += len(data)
+        if self._connection is not None:
+            chunked = self._received.chunked
+            self._connection.send(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
+
+    def on_body_end(self) -> None:
+        """The request's body is complete."""
+        self._waits_for_continue = False
+        if self._connection is not None:
+            if self._received.chunked:
+                self._connection.send(b"0\r\n\r\n")
+            self._connection.sent()
+
+    def on_client_gone(self, denial: Denial | None) -> None:
+        """The client left, or broke the framing of its body: the upstream need not go on."""
+        if self.over:
+            return
+        if denial is not None:
+            self.fail(denial)
+            return
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+        self.status = self.status or CLIENT_CLOSED
+        self.aborted = True
+        self._record()
+
+    def on_client_blocked(self) -> None:
+        """The client takes no more of the answer for now."""
+        if self._connection is not None:
+            self._connection.hold()
+
+    def on_client_ready(self) -> None:
+        """The client takes more again."""
+        if self._connection is not None:
+            self._connection.release()
+
+    # What the upstream's connection calls
+
+    def on_informational(self, message: RawResponseMessage) -> None:
+        """A 1xx answer: passed on to a client that understands it (RFC 9110 §15.2)."""
+        if message.code == 100:
+            self._continue()
+        elif self._version == "1.1":
+            response = read_response(message.raw_headers)
+            if isinstance(response, Denial):
+                self.fail(response)
+                return
+            fields = b"".join(b"%b: %b\r\n" % field for field in response.end_to_end)
+            self.client.send(b"HTTP/1.1 %d %b\r\n%b\r\n" % (message.code, _PHRASES.get(message.code, b""), fields))
+
+    def _continue(self) -> None:
+        if self._waits_for_continue and not self.over and self.status == 0:
+            self._waits_for_continue = False
+            self.client.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_head(self, message: RawResponseMessage) -> None:
+        """The final answer's head."""
+        response = read_response(message.raw_headers)
+        reason = message.reason.encode("utf-8", "surrogateescape")
+        if isinstance(response, Denial):
+            self.fail(response)
+            return
+        if not is_field_value(reason):
+            self.fail(Denial(Reason.UPSTREAM_INVALID, "a control character in the answer's reason phrase"))
+            return
+        self.answered_at = time.perf_counter()
+        self.upstream_status = self.status = status = message.code
+        if self._waits_for_continue:
+            self._keep_alive = False
+        fields = [b"%b: %b\r\n" % field for field in response.end_to_end]
+        fields.append(self._framing(status, response.content_length))
+        self.client.send(self._answer_head(status, reason, b"".join(fields)))
+
+    def _framing(self, status: int, length: int | None) -> bytes:
+        """How the client knows where the answer ends (RFC 9112 §6.3)."""
+        if status == 204:
+            return b""
+        if length is not None:
+            return b"Content-Length: %d\r\n" % length
+        if status == 304 or self.head.method == "HEAD":
+            return b""
+        if self._version == "1.1":
+            self._chunked_answer = True
+            return b"Transfer-Encoding: chunked\r\n"
+        self._keep_alive = False
+        return b""
+
+    def on_data(self, data: bytes) -> None:
+        """Some of the answer's body."""
+        self.bytes_out += len(data)
+        self.client.send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked_answer else data)
+
+    def on_end(self) -> None:
+        """The answer is complete."""
+        self._connection = None
+        if self._chunked_answer:
+            self.client.send(b"0\r\n\r\n")
+        self._finish()
+
+    def on_failure(self, failure: UpstreamFailure) -> None:
+        """There will be no (more) answer: ask again where nothing can have been done twice, else say so."""
+        self._connection = None
+        if failure.stale and self._may_ask_again() and self.upstream is not None:
+            self.retries += 1
+            self._later(self, self.forward(self.upstream, fresh=True))
+        else:
+            self.fail(Denial(failure.reason, failure.detail))
+
+    def _may_ask_again(self) -> bool:
+        received = self._received
+        return (
+            self.retries == 0
+            and received.head.method in IDEMPOTENT
+            and not (received.chunked or received.content_length)
+        )
+
+    def on_upstream_blocked(self) -> None:
+        """The upstream takes no more of the body for now."""
+        self.client.hold_body()
+
+    def on_upstream_ready(self) -> None:
+        """The upstream takes more again."""
+        self.client.release_body()
+
+    # The end
+
+    def _finish(self) -> None:
+        self._record()
+        self.client.finish(keep_alive=self._keep_alive)
+
+    def _record(self) -> None:
+        if not self.over:
+            self.over = True
+            self._record_once(self)

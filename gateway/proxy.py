@@ -1,0 +1,108 @@
+"""The journey of a request: judge it (match, take, verify, decide), forward or refuse it, record it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+
+from aiohttp.http_parser import RawRequestMessage
+
+from gateway.downstream.connection import ClientConnection
+from gateway.exchange import Exchange
+from gateway.policy.decision import Allow
+from gateway.policy.denial import Denial, Reason
+from gateway.policy.headers import read_head
+from gateway.recorder import Recorder
+from gateway.rules import Rules, judge
+from gateway.tokens.key_source import KeySource
+from gateway.tokens.verify import UnknownKey
+
+log = logging.getLogger(__name__)
+
+
+class Proxy:
+    """Answers the requests of all client connections.
+
+    Args:
+        rules: the configuration in force; replace the attribute to change it.
+        recorder: takes one record a request.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(self, rules: Rules, recorder: Recorder, clock: Callable[[], float]) -> None:
+        self.rules = rules
+        self._recorder = recorder
+        self._clock = clock
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def receive(self, connection: ClientConnection, message: RawRequestMessage) -> None:
+        """Take a request head from a client."""
+        exchange = self._exchange(connection, message)
+        try:
+            received = read_head(message.method, message.path, message.version, message.raw_headers)
+            if isinstance(received, Denial):
+                exchange.refuse(received)
+            else:
+                exchange.received = received
+                self._travel(exchange)
+        except Exception as error:  # noqa: BLE001 - the last line of defence
+            fail_closed(exchange, error)
+
+    def reject(self, connection: ClientConnection, denial: Denial) -> None:
+        """Answer what is no request head."""
+        self._exchange(connection, None).refuse(denial)
+
+    def _exchange(self, connection: ClientConnection, message: RawRequestMessage | None) -> Exchange:
+        return Exchange(connection, message, self.rules, self._recorder.record, self._later, self._clock())
+
+    def _travel(self, exchange: Exchange, *, looked: bool = False) -> None:
+        """The journey; where it has to wait, a task takes it up again."""
+        rules = exchange.rules
+        exchange.judgement = judgement = judge(exchange.head, rules.table, rules.verifier, self._clock())
+        match judgement.outcome:
+            case Denial() as denial:
+                exchange.refuse(denial)
+            case UnknownKey() as unknown if looked:
+                exchange.refuse(_without_key(unknown, rules.keys[unknown.issuer]))
+            case UnknownKey() as unknown:
+                exchange.wait()
+                self._later(exchange, self._look_for_key(exchange, unknown))
+            case Allow() if judgement.route is not None:
+                upstream = rules.upstreams[judgement.route.upstream]
+                if not exchange.forward_at_once(upstream):
+                    exchange.wait()
+                    self._later(exchange, exchange.forward(upstream))
+
+    async def _look_for_key(self, exchange: Exchange, unknown: UnknownKey) -> None:
+        await exchange.rules.keys[unknown.issuer].look_for(unknown.kid)
+        if not exchange.over:
+            self._travel(exchange, looked=True)
+            exchange.go_on()
+
+    def _later(self, exchange: Exchange, journey: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(_guarded(exchange, journey))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _guarded(exchange: Exchange, journey: Coroutine[None, None, None]) -> None:
+    try:
+        await journey
+    except Exception as error:  # noqa: BLE001 - the last line of defence
+        fail_closed(exchange, error)
+
+
+def fail_closed(exchange: Exchange, error: Exception) -> None:
+    """Whatever is unforeseen is logged and refused, and never forwarded."""
+    log.error("request %s failed unexpectedly", exchange.request_id, exc_info=error)
+    if not exchange.over:
+        exchange.fail(Denial(Reason.INTERNAL_ERROR, "an unexpected error, see the gateway's log"))
+
+
+def _without_key(unknown: UnknownKey, source: KeySource) -> Denial:
+    """A key that is not there: the client's fault only when the issuer, asked successfully, does not have it."""
+    named = "a key without kid" if unknown.kid is None else "the key that the token names"
+    if source.current is None or source.error is not None:
+        return Denial(Reason.KEYS_UNAVAILABLE, f"{named} is not at hand, and the issuer {unknown.issuer} gives no keys")
+    return Denial(Reason.KEY_UNKNOWN, f"the issuer {unknown.issuer} does not publish {named}")
