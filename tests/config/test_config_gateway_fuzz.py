@@ -1,0 +1,69 @@
+"""Whatever the gateway's file holds, it is parsed or refused with a place, and nothing is raised."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, strategies as st
+
+from gateway.config import ConfigError
+from gateway.config.gateway_file import GatewayConfig, RouteConfig, parse
+
+
+def well_formed(found: GatewayConfig | list[ConfigError]) -> bool:
+    if isinstance(found, GatewayConfig):
+        return True
+    return bool(found) and all(error.line >= 1 and error.column >= 1 and error.message for error in found)
+
+
+@given(st.text())
+def test_any_text_is_parsed_or_refused_and_never_raises(text: str) -> None:
+    assert well_formed(parse(text, "f", {}))
+
+
+EXAMPLE = (Path(__file__).parents[2] / "config/gateway.yaml").read_text(encoding="utf-8")
+SCRAPS = st.sampled_from(
+    [
+        "null",
+        "on",
+        "[]",
+        "{}",
+        "1",
+        "-1.5",
+        "''",
+        "[[]]",
+        "{a: 1}",
+        "*x",
+        "&x ",
+        "\t",
+        "\n",
+        "  ",
+        "'",
+        ": ",
+        "- ",
+        "${",
+        "é",
+    ]
+)
+
+
+@given(st.integers(0, len(EXAMPLE)), st.integers(0, 30), SCRAPS)
+def test_any_damage_to_a_file_is_parsed_or_refused_and_never_raises(at: int, cut: int, scrap: str) -> None:
+    assert well_formed(parse(EXAMPLE[:at] + scrap + EXAMPLE[at + cut :], "f", {}))
+
+
+TREES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from([*GatewayConfig.model_fields, *RouteConfig.model_fields, "url", "x"]), inner, max_size=4
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*GatewayConfig.model_fields]), TREES))
+def test_any_shape_of_data_is_parsed_or_refused_and_never_raises(tree: dict[str, Any]) -> None:
+    assert well_formed(parse(json.dumps(tree), "f", {}))

@@ -1,0 +1,192 @@
+"""Every fault of a route, and of routes towards each other, at its place."""
+
+import pytest
+
+from gateway.policy.routes import METHODS
+
+from .gateway_samples import LEAST, UP_TO_ROUTES, faults
+
+ALL = "write one of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+NEITHER = "says neither scopes nor public: true: list the scopes that a token must carry, or write public: true"
+NO_EFFECT = "has no effect on a public route"
+ROUTES = [
+    ("{path: /, public: true, upstream: api}", "7:5: routes[1].id: is required and missing: add it"),
+    (
+        "{id: one, path: /, public: true, upstream: api}",
+        "7:10: routes[1].id: is the same as that of routes[0]: each route needs its own",
+    ),
+    (
+        "{id: a b, path: /, public: true, upstream: api}",
+        "7:10: routes[1].id: 'a b' does not have the form ^[A-Za-z0-9._-]{1,64}$",
+    ),
+    ("{id: a, path: /, upstream: api}", f"7:5: routes[1]: {NEITHER}"),
+    ("{id: a, path: /, upstream: api, public: false}", f"7:5: routes[1]: {NEITHER}"),
+    ("{id: a, path: /, upstream: api, scope: [x]}", "7:37: routes[1].scope: unknown key: did you mean 'scopes'?"),
+    (
+        "{id: a, path: /, upstream: api, scopes: []}",
+        "7:37: routes[1].scopes: must not be empty: list at least one scope, or write public: true instead",
+    ),
+    (
+        "{id: a, path: /, upstream: api, scopes: {}}",
+        "7:37: routes[1].scopes: must not be empty: list at least one scope, or write public: true instead",
+    ),
+    ("{id: a, path: /, upstream: api, scopes: {any: []}}", "7:46: routes[1].scopes.any: must not be empty"),
+    (
+        "{id: a, path: /, upstream: api, scopes: {one: [x]}}",
+        "7:46: routes[1].scopes.one: unknown key: known keys are: all, any",
+    ),
+    (
+        "{id: a, path: /, upstream: api, scopes: x}",
+        "7:45: routes[1].scopes: must be a list, not 'x': write one such as [jobs.read]",
+    ),
+    (
+        "{id: a, path: /, upstream: api, scopes: [x y]}",
+        "7:46: routes[1].scopes[0]: 'x y' holds a blank: write each scope as its own item of the list",
+    ),
+    (
+        "{id: a, path: /, upstream: api, scopes: [é]}",
+        "7:46: routes[1].scopes[0]: 'é' is no scope: visible ASCII without '\"' and '\\' (RFC 6749 §3.3)",
+    ),
+    (
+        "{id: a, path: /, upstream: api, scopes: ['']}",
+        "7:46: routes[1].scopes[0]: '' is no scope: visible ASCII without '\"' and '\\' (RFC 6749 §3.3)",
+    ),
+    ("{id: a, path: /, upstream: api, scopes: [x, x]}", "7:37: routes[1].scopes: 'x' is listed twice: keep one"),
+    (
+        "{id: a, path: /, upstream: api, scopes: [010]}",
+        "7:46: routes[1].scopes[0]: '010' is octal to some readers of YAML: write it in decimal, or quote it",
+    ),
+    (
+        "{id: a, path: /, upstream: api, scopes: [on]}",
+        "7:46: routes[1].scopes[0]: 'on' is true to some readers of YAML and a word to others: write true, or quote it",
+    ),
+    (
+        "{id: a, path: /, upstream: api, scopes: [x], scopes: [y]}",
+        "7:50: routes[1].scopes: is written twice, first on line 7: keep one",
+    ),
+    (
+        "{id: a, path: /, upstream: api, scopes: }",
+        "7:44: routes[1].scopes: is empty: give it a value, or remove the key",
+    ),
+    (
+        "{id: a, path: /, upstream: api, public: yes}",
+        "7:45: routes[1].public: 'yes' is true to some readers of YAML and a word to others: write true, or quote it",
+    ),
+    (
+        "{id: a, path: /, upstream: api, public: true, scopes: [x]}",
+        f"7:51: routes[1].scopes: {NO_EFFECT}: remove scopes, or remove public: true",
+    ),
+    (
+        "{id: a, path: /, upstream: api, public: true, issuers: [main]}",
+        f"7:51: routes[1].issuers: {NO_EFFECT}: remove issuers, or remove public: true",
+    ),
+    (
+        "{id: a, path: /, upstream: ap, public: true}",
+        "7:32: routes[1].upstream: 'ap' is no upstream: did you mean 'api'?",
+    ),
+    (
+        "{id: a, path: /, upstream: zzz, public: true}",
+        "7:32: routes[1].upstream: 'zzz' is no upstream: upstreams are: api",
+    ),
+    (
+        "{id: a, path: /, upstream: api, scopes: [x], issuers: [man]}",
+        "7:60: routes[1].issuers[0]: 'man' is no issuer: did you mean 'main'?",
+    ),
+    ("{id: a, path: /, upstream: api, scopes: [x], issuers: []}", "7:50: routes[1].issuers: must not be empty"),
+    (
+        "{id: a, path: /, upstream: api, scopes: [x], issuers:}",
+        "7:58: routes[1].issuers: is empty: give it a value, or remove the key",
+    ),
+    ("{id: a, path: x, upstream: api, public: true}", "7:19: routes[1].path: a path begins with '/': write '/x'"),
+    (
+        "{id: a, path: /a//b, upstream: api, public: true}",
+        "7:19: routes[1].path: an empty segment ('//'): remove one slash",
+    ),
+    ("{id: a, path: /, upstream: api, public: true, methods: []}", "7:51: routes[1].methods: must not be empty"),
+    (
+        "{id: a, path: /, upstream: api, public: true, methods: [get]}",
+        "7:61: routes[1].methods[0]: 'get' is not known: did you mean 'GET'?",
+    ),
+    (
+        "{id: a, path: /, upstream: api, public: true, methods: [FROB]}",
+        f"7:61: routes[1].methods[0]: 'FROB' is not known: {ALL}",
+    ),
+    (
+        "{id: a, path: /, upstream: api, public: true, methods: [TRACE]}",
+        "7:61: routes[1].methods[0]: 'TRACE' is never forwarded, because it echoes credentials: remove it",
+    ),
+    (
+        "{id: a, path: /, upstream: api, public: true, methods: [CONNECT]}",
+        "7:61: routes[1].methods[0]: 'CONNECT' is never forwarded, because it opens a blind tunnel: remove it",
+    ),
+    (
+        "{id: a, path: /, upstream: api, public: true, allow_in_path: [encoded-slash]}",
+        "7:67: routes[1].allow_in_path[0]: 'encoded-slash' is not known: did you mean 'encoded_slash'?",
+    ),
+    (
+        "{id: a, path: /one, upstream: api, public: true}",
+        "7:19: routes[1].path: never matches, because all goes to 'one' above: move this route up, or remove it",
+    ),
+    ("x", "7:5: routes[1]: must be a mapping of keys, not 'x'"),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), ROUTES, ids=[text for text, _ in ROUTES])
+def test_a_faulty_route_is_refused(text: str, expected: str) -> None:
+    found = faults(f"{LEAST}  - {text}\n")
+    assert expected in found
+    assert set(found) <= {expected, f"7:5: routes[1]: {NEITHER}"}
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "shadowed"),
+    [
+        ("/a/{x}", "/a/{y}", True),
+        ("/a/{x}", "/a/b", True),
+        ("/a/{x}", "/a/", False),
+        ("/a/b", "/a/{x}", False),
+        ("/a/{x...}", "/a/b/c", True),
+        ("/a/{x...}", "/a/", True),
+        ("/a/{x...}", "/a", False),
+        ("/a/{x...}", "/a/{y...}", True),
+        ("/a/{x}", "/a/{y...}", False),
+        ("/{x}/b", "/a/{y}", False),
+        ("/{x...}", "/a/{y}/c", True),
+        ("/a", "/A", False),
+    ],
+)
+def test_a_route_that_an_earlier_one_covers_is_refused(earlier: str, later: str, *, shadowed: bool) -> None:
+    head = UP_TO_ROUTES
+    routes = "".join(
+        f"  - {{id: r{index}, path: '{path}', public: true, upstream: api}}\n"
+        for index, path in enumerate((earlier, later))
+    )
+    message = "never matches, because all goes to 'r0' above: move this route up, or remove it"
+    assert faults(head + routes) == ([f"7:20: routes[1].path: {message}"] if shadowed else [])
+
+
+def test_routes_of_one_path_share_it_by_method() -> None:
+    head = UP_TO_ROUTES
+    rest = "public: true, upstream: api}\n"
+    routes = [
+        f"  - {{id: a, path: '/x/{{y}}', methods: [GET], {rest}",
+        f"  - {{id: b, path: '/x/{{z}}', methods: [POST], {rest}",
+    ]
+    assert faults(head + "".join(routes)) == []
+    routes.append(f"  - {{id: c, path: '/x/y', methods: [POST, GET], {rest}")
+    message = "never matches, because all goes to 'a' and 'b' above: move this route up, or remove it"
+    assert faults(head + "".join(routes)) == [f"8:19: routes[2].path: {message}"]
+
+
+def test_a_route_without_methods_takes_every_method_that_is_forwarded() -> None:
+    head = UP_TO_ROUTES
+    rest = "public: true, upstream: api}\n"
+    text = f"{head}  - {{id: a, path: /x, methods: [{', '.join(METHODS)}], {rest}  - {{id: b, path: /x, {rest}"
+    assert [fault.partition(", because")[0] for fault in faults(text)] == ["7:19: routes[1].path: never matches"]
+
+
+@pytest.mark.parametrize("issuers", ["", "issuers: {}\n"])
+def test_a_route_that_needs_a_token_needs_an_issuer(issuers: str) -> None:
+    text = issuers + LEAST[LEAST.index("upstreams:") :]
+    message = "demands a token, but no issuer is trusted: add one under issuers"
+    assert [fault.partition(": ")[2] for fault in faults(text)] == [f"routes[0]: {message}"]
