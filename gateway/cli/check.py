@@ -23,8 +23,8 @@ def check(file: Path, *, as_json: bool) -> None:
     """Check a configuration and report every error in it.
 
     FILE is config/gateway.yaml unless given. The file of an embedded issuer is checked with it. Every error is one
-    line, file:line:column: key: what is wrong. Exit code 0 means that the gateway would start with it, 3 that it
-    would not.
+    line, file:line:column: key: what is wrong. Exit code 0 means that the configuration is sound, 3 that the
+    gateway would refuse it.
     """
     found = examine(file, os.environ)
     if isinstance(found, GatewayConfig):
