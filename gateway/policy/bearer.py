@@ -9,7 +9,6 @@ from gateway.policy.model import BearerToken, RequestHead
 
 _CREDENTIALS = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?: +(.*))?\Z", re.DOTALL)
 _SEPARATOR = re.compile(rb"[\s,]")
-_SPACE = 0x20
 _MISSING = Denial(Reason.TOKEN_MISSING, "the request has no Authorization field")
 
 
@@ -30,7 +29,7 @@ def take_token(head: RequestHead) -> BearerToken | Denial:
         return Denial(Reason.REQUEST_MALFORMED, f"{len(values)} Authorization fields: one is allowed")
     value = values[0]
     words = value.split()
-    if len(words) == 2 and words[0] == b"Bearer" and value[6] == _SPACE and b"," not in words[1]:
+    if len(words) == 2 and value[:7] == b"Bearer " and value[7:] == words[1] and b"," not in value:
         return BearerToken(words[1])
     return _take_unusual(value)
 

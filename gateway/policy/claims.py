@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 
@@ -17,6 +16,9 @@ SCOPE_CLAIMS = ("scope", "scp")
 
 LATEST_TIME = 253_402_300_799
 """The last second of the year 9999: a NumericDate beyond it is no date that anyone meant."""
+
+_UNPROVEN = Denial(Reason.PROOF_INVALID, "the token is bound to a key (cnf), and no proof of that key is taken here")
+"""A sender-constrained token is worth nothing as a bearer token (RFC 9449 §7.2, RFC 8705 §3)."""
 
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+\Z")
 _FIELD_SAFE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?\Z")
@@ -35,11 +37,14 @@ def check_claims(payload: Mapping[str, object], issuer: TrustedIssuer, now: floa
         now: seconds since the epoch.
 
     Returns:
-        Claims, or a Denial: claim_invalid, issuer_untrusted, audience_mismatch, token_expired or token_not_yet_valid.
+        Claims, or a Denial: claim_invalid, issuer_untrusted, audience_mismatch, proof_invalid, token_expired or
+        token_not_yet_valid.
     """
     try:
         if payload.get("iss") != issuer.issuer:
             return Denial(Reason.ISSUER_UNTRUSTED, f"iss is not {issuer.issuer}")
+        if "cnf" in payload:
+            return _UNPROVEN
         claims = _read(payload, issuer)
     except _ClaimError as error:
         return Denial(Reason.CLAIM_INVALID, str(error))
@@ -84,7 +89,7 @@ def _time(payload: Mapping[str, object], name: str) -> float | None:
     value = payload[name]
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _ClaimError(f"{name} is not a number")
-    if not math.isfinite(value) or not 0 <= value <= LATEST_TIME:
+    if not 0 <= value <= LATEST_TIME:  # NaN and the infinities included
         raise _ClaimError(f"{name} is out of range")
     return value
 

@@ -55,6 +55,9 @@ class TrustedProxies:
 
 
 def _is_address(text: str) -> bool:
+    """Whether this is an address and nothing more: a zone means something on one machine only, and may be any text."""
+    if "%" in text:
+        return False
     try:
         ip_address(text)
     except ValueError:
@@ -89,8 +92,9 @@ def forwarding_lines(peer: str, host: str, scheme: str, version: str, kept: list
 
 
 def _values(fields: Iterable[Field], name: bytes) -> list[bytes]:
-    """The members of a list-valued field, over all of its lines."""
-    return [item.strip() for line, value in fields if line.lower() == name for item in value.split(b",")]
+    """The members of a list-valued field, over all of its lines; empty ones do not count (RFC 9110 §5.6.1.2)."""
+    members = (item.strip() for line, value in fields if line.lower() == name for item in value.split(b","))
+    return [member for member in members if member]
 
 
 class Trace(NamedTuple):

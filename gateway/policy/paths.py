@@ -47,6 +47,7 @@ _NEVER: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"%(?![0-9A-Fa-f]{2})"), "a percent sign that is no escape"),
     (re.compile(r"%[01][0-9A-Fa-f]|%7[fF]"), "an escaped control character"),
     (re.compile(r"%25[0-9A-Fa-f]{2}"), "a double escape"),
+    (re.compile(r"%(?:[cC][01]|[eE]0%[89]|[fF]0%8)[0-9A-Fa-f]?%[89aAbB]"), "an overlong encoding of a character"),
     (re.compile(r"(?:/|%2[fF])(?:\.|%2[eE]){1,2}(?:[/;]|%2[fF]|%3[bB]|\Z)"), "a dot segment"),
     (re.compile(r"%(?:3[0-9]|4[1-9A-Fa-f]|5[0-9AaFf]|6[1-9A-Fa-f]|7[0-9AaEe]|2[dDeE])"), "a needless escape"),
     (re.compile(r"""["<>^`{|}\[\]]"""), "a character that RFC 3986 does not allow in a path"),
@@ -93,6 +94,7 @@ def _invalid(detail: str) -> Denial:
 
 
 _LOGGABLE_KEY = re.compile(r"[A-Za-z0-9._\[\]-]{1,64}\Z")
+_PLAIN_WORD = re.compile(r"[A-Za-z_-]{1,16}\Z")
 
 
 def query_keys(query: str) -> list[str]:
@@ -102,4 +104,10 @@ def query_keys(query: str) -> list[str]:
     """
     if not query:
         return []
-    return [key if _LOGGABLE_KEY.match(key) else "*" for key in (pair.partition("=")[0] for pair in query.split("&"))]
+    return [_loggable_key(pair) for pair in query.split("&")]
+
+
+def _loggable_key(pair: str) -> str:
+    key, equals, _ = pair.partition("=")
+    form = _LOGGABLE_KEY if equals else _PLAIN_WORD
+    return key if form.match(key) else "*"

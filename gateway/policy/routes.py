@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.model import RequestHead, Route
+from gateway.policy.paths import canonical_target
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 """What a route without `methods` takes. CONNECT makes a tunnel and TRACE echoes credentials: never forwarded."""
@@ -21,7 +22,7 @@ _LITERAL = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,=:@-]|%[0-9A-F]{2})+\Z")
 
 
 class Literal(NamedTuple):
-    """A segment that must be equal."""
+    """A segment that must be equal, in the canonical form that requests are matched in."""
 
     text: str
 
@@ -75,7 +76,10 @@ def _segment(part: str, *, last: bool) -> Segment:
         raise ValueError(f"'{part}' is a dot segment, which no request can carry: write the path that it stands for")
     if _LITERAL.match(part) is None:
         raise ValueError(f"'{part}' holds a character that must be written as an escape such as %20")
-    return Literal(part)
+    canonical = canonical_target(f"/{part}")
+    if isinstance(canonical, Denial):
+        raise ValueError(f"'{part}' stands in no path that is taken, for then {canonical.detail}")
+    return Literal(canonical.path[1:])
 
 
 class _Leaf(NamedTuple):

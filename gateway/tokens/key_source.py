@@ -78,7 +78,7 @@ class StaticKeys:
             self.current: KeySet = read_key_set(read_object(path.read_bytes()))
         except OSError as error:
             raise KeySetError(f"{path}: {error.strerror}") from error
-        except JsonError as error:
+        except (JsonError, KeySetError) as error:
             raise KeySetError(f"{path}: {error}") from error
 
     error: str | None = None

@@ -139,7 +139,8 @@ def _read_key(entry: object) -> VerificationKey:
 
 def _check_purpose(entry: dict[str, object]) -> None:
     """A public key for signatures, and nothing else (RFC 7517 §4.2, §4.3)."""
-    if entry.get("kty") not in _PUBLIC_MEMBERS:
+    kty = entry.get("kty")
+    if not isinstance(kty, str) or kty not in _PUBLIC_MEMBERS:
         raise KeySetError("its kty is not RSA, EC or OKP")
     if "d" in entry or "k" in entry:
         raise KeySetError("it is a private or symmetric key, published")

@@ -1,0 +1,1 @@
+"""The operator's side: health, readiness, metrics and status. It receives snapshots, never live objects."""

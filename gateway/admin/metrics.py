@@ -1,0 +1,104 @@
+"""A snapshot as metrics in Prometheus' text format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from gateway.admin.snapshot import Snapshot
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class _OneSnapshot(Collector):
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def collect(self) -> Iterator[Metric]:
+        yield from _requests(self._snapshot)
+        yield from _tokens(self._snapshot)
+        yield from _issuers(self._snapshot)
+        yield from _upstreams(self._snapshot)
+        yield from _process(self._snapshot)
+
+
+def render(snapshot: Snapshot) -> bytes:
+    """The metrics of one moment."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_OneSnapshot(snapshot))
+    return generate_latest(registry)
+
+
+def _requests(snapshot: Snapshot) -> Iterator[Metric]:
+    requests = CounterMetricFamily(
+        "scopegate_requests",
+        "Requests, by route, decision, reason and status; none is the empty string.",
+        labels=("route", "decision", "reason", "status"),
+    )
+    for (route, decision, reason, status), count in sorted(snapshot.requests.items()):
+        requests.add_metric((route, decision, reason, str(status)), count)
+    yield requests
+    durations = HistogramMetricFamily("scopegate_request_duration_seconds", "From a request's head to its record.")
+    bounds = [*(f"{bound:g}" for bound in snapshot.duration_bounds), "+Inf"]
+    buckets = list(zip(bounds, map(float, accumulate(snapshot.durations)), strict=True))
+    durations.add_metric((), buckets, snapshot.duration_sum)
+    yield durations
+    yield CounterMetricFamily("scopegate_retries", "Requests that were sent again.", value=snapshot.retries)
+    yield CounterMetricFamily(
+        "scopegate_aborted", "Answers that did not reach the client whole.", value=snapshot.aborted
+    )
+
+
+def _tokens(snapshot: Snapshot) -> Iterator[Metric]:
+    checks = CounterMetricFamily("scopegate_token_checks", "Tokens looked at, by source.", labels=("source",))
+    checks.add_metric(("verification",), snapshot.tokens_verified)
+    checks.add_metric(("cache",), snapshot.tokens_recalled)
+    yield checks
+    yield GaugeMetricFamily("scopegate_cached_tokens", "Verified tokens remembered.", value=snapshot.cached_tokens)
+
+
+def _issuers(snapshot: Snapshot) -> Iterator[Metric]:
+    keys = GaugeMetricFamily("scopegate_issuer_keys", "Usable keys at hand.", labels=("issuer",))
+    fetched = GaugeMetricFamily(
+        "scopegate_issuer_keys_fetched_timestamp_seconds", "When keys were last fetched well.", labels=("issuer",)
+    )
+    healthy = GaugeMetricFamily(
+        "scopegate_issuer_keys_healthy", "1 when the last fetch of keys went well.", labels=("issuer",)
+    )
+    for issuer in snapshot.issuers:
+        keys.add_metric((issuer.name,), len(issuer.kids))
+        fetched.add_metric((issuer.name,), issuer.fetched_at or 0)
+        healthy.add_metric((issuer.name,), issuer.error is None and issuer.fetched_at is not None)
+    yield from (keys, fetched, healthy)
+
+
+def _upstreams(snapshot: Snapshot) -> Iterator[Metric]:
+    connections = GaugeMetricFamily(
+        "scopegate_upstream_connections", "Connections, by state.", labels=("upstream", "state")
+    )
+    waiting = GaugeMetricFamily(
+        "scopegate_upstream_waiting", "Requests that wait for a connection.", labels=("upstream",)
+    )
+    for upstream in snapshot.upstreams:
+        connections.add_metric((upstream.name, "idle"), upstream.idle)
+        connections.add_metric((upstream.name, "busy"), upstream.open - upstream.idle)
+        connections.add_metric((upstream.name, "connecting"), upstream.connecting)
+        waiting.add_metric((upstream.name,), upstream.waiting)
+    yield from (connections, waiting)
+
+
+def _process(snapshot: Snapshot) -> Iterator[Metric]:
+    info = GaugeMetricFamily("scopegate_info", "What runs; always 1.", labels=("version", "config_rev"))
+    info.add_metric((snapshot.version, snapshot.config_rev), 1)
+    yield info
+    yield GaugeMetricFamily("scopegate_ready", "1 while new requests are welcome.", value=snapshot.ready)
+    yield GaugeMetricFamily("scopegate_start_timestamp_seconds", "When it started.", value=snapshot.started_at)
+    yield GaugeMetricFamily("scopegate_client_connections", "Open client connections.", value=snapshot.connections)
+    lines = CounterMetricFamily("scopegate_access_log_lines", "Lines of the access log, by fate.", labels=("fate",))
+    lines.add_metric(("written",), snapshot.log_written)
+    lines.add_metric(("dropped",), snapshot.log_dropped)
+    yield lines

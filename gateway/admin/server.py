@@ -1,0 +1,107 @@
+"""The admin listener: `/healthz`, `/readyz`, `/metrics`, `/status.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from ipaddress import ip_address
+
+import orjson
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from gateway.access.record import timestamp
+from gateway.admin import metrics
+from gateway.admin.snapshot import Snapshot
+
+Take = Callable[[], Snapshot]
+_Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class AdminServer:
+    """Serves snapshots to operators.
+
+    Args:
+        take: takes a snapshot.
+        host: address to listen on.
+        port: 0 lets the system choose.
+    """
+
+    def __init__(self, take: Take, host: str, port: int) -> None:
+        self._take = take
+        self._host = host
+        self._port = port
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> int:
+        """Listen; returns the port.
+
+        Raises:
+            OSError: the address can't be had.
+        """
+        self._runner = web.AppRunner(self._application(), access_log=None, keepalive_timeout=30)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self._port).start()
+        return int(self._runner.addresses[0][1])
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def _application(self) -> web.Application:
+        application = web.Application(middlewares=[_only_by_address(self._host)])
+        application.router.add_get("/healthz", self._healthz)
+        application.router.add_get("/readyz", self._readyz)
+        application.router.add_get("/metrics", self._metrics)
+        application.router.add_get("/status.json", self._status)
+        return application
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        ready = self._take().ready
+        return web.Response(text="ready\n" if ready else "draining\n", status=200 if ready else 503)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=metrics.render(self._take()), headers={"Content-Type": metrics.CONTENT_TYPE})
+
+    async def _status(self, _: web.Request) -> web.Response:
+        body = orjson.dumps(status(self._take()), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        return web.Response(body=body, content_type="application/json")
+
+
+def status(snapshot: Snapshot) -> dict[str, object]:
+    """A snapshot as JSON: times in RFC 3339, requests as a list."""
+    shown = asdict(snapshot)
+    shown["started_at"] = timestamp(snapshot.started_at)
+    shown["requests"] = [
+        {"route": route or None, "decision": decision, "reason": reason or None, "status": code, "count": count}
+        for (route, decision, reason, code), count in sorted(snapshot.requests.items())
+    ]
+    for issuer in shown["issuers"]:
+        for name in ("fetched_at", "attempted_at"):
+            issuer[name] = None if issuer[name] is None else timestamp(issuer[name])
+    return shown
+
+
+def _only_by_address(host: str) -> Middleware:
+    """Refuse requests that name another host: a web page whose name resolves to this machine (DNS rebinding)."""
+
+    @web.middleware
+    async def check(request: web.Request, handler: _Handle) -> web.StreamResponse:
+        named = request.url.host or ""
+        if named not in {"localhost", host} and not _is_address(named):
+            return web.Response(status=421, text="this listener is reached by its address or as localhost\n")
+        return await handler(request)
+
+    return check
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,265 @@
+"""The only wiring: a configuration becomes a running gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TypeVar
+
+import aiohttp
+from aiohttp import http_parser
+
+from gateway import __version__, build
+from gateway.access.writer import AccessLog
+from gateway.admin.server import AdminServer
+from gateway.admin.snapshot import IssuerSnapshot, Snapshot, UpstreamSnapshot
+from gateway.config import ConfigError, HostPort, read_file
+from gateway.config.gateway_file import GatewayConfig, IssuerConfig
+from gateway.deadlines import Deadlines
+from gateway.downstream.listener import Listener
+from gateway.issuer import RunningIssuer, StateError, settings as issuer_settings
+from gateway.policy.forwarding import TrustedProxies
+from gateway.policy.routes import RouteTable
+from gateway.proxy import Proxy
+from gateway.recorder import BUCKETS, Counters, Recorder
+from gateway.rules import Rules
+from gateway.tokens.key_source import KeySource
+from gateway.tokens.keys import KeySetError
+from gateway.tokens.verifier import TokenVerifier
+from gateway.upstream.pool import Upstream
+
+log = logging.getLogger(__name__)
+
+USER_AGENT = f"scopegate/{__version__}"
+
+Clock = Callable[[], float]
+T = TypeVar("T")
+
+
+class StartError(Exception):
+    """The gateway can't start; the message names the place and what is wrong."""
+
+
+class BadFileError(StartError):
+    """A file that the configuration names can't be used; one line for each fault."""
+
+
+class AddressError(StartError):
+    """An address can't be listened on."""
+
+
+def check_parser() -> None:
+    """Refuse to run on aiohttp's Python parser, which reads some requests differently (CVE-2026-111750).
+
+    Raises:
+        StartError: the C parser is missing.
+    """
+    if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
+        raise StartError("aiohttp runs without its C parser: install its wheel and unset AIOHTTP_NO_EXTENSIONS")
+
+
+class Gateway:
+    """A gateway with all that belongs to it.
+
+    Args:
+        config: what it shall be.
+        base: the folder of the configuration's file, to which paths in it are relative.
+        revision: names this configuration in log and status.
+        clock: seconds since the epoch.
+        environ: variables for the embedded issuer's file.
+
+    Attributes:
+        port: where clients connect, once started.
+        admin_port: where operators connect, once started.
+    """
+
+    def __init__(
+        self,
+        config: GatewayConfig,
+        base: Path,
+        revision: str,
+        *,
+        clock: Clock = time.time,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._config = config
+        self._base = base
+        self._revision = revision
+        self._clock = clock
+        self._environ = environ
+        self._counters = Counters()
+        self._running = AsyncExitStack()
+        self._ready = False
+        self._started_at = clock()
+        self.port = 0
+        self.admin_port = 0
+
+    async def start(self) -> None:
+        """Start everything, the clients' listener last.
+
+        Raises:
+            StartError: something can't be had; nothing keeps running.
+        """
+        check_parser()
+        async with AsyncExitStack() as starting:
+            await self._start(starting)
+            self._running = starting.pop_all()
+        self._ready = True
+
+    async def _start(self, running: AsyncExitStack) -> None:
+        config = self._config
+        self._deadlines = Deadlines(asyncio.get_running_loop())
+        running.callback(self._deadlines.close)
+        self._access_log = self._open_log()
+        running.push_async_callback(self._access_log.close)
+        for name, issuer in config.issuers.items():
+            if issuer.embedded is not None:
+                running.push_async_callback((await self._start_issuer(name, self._base / issuer.embedded)).close)
+        http = aiohttp.ClientSession(headers={"User-Agent": USER_AGENT}, cookie_jar=aiohttp.DummyCookieJar())
+        running.push_async_callback(http.close)
+        self._rules = self._build_rules(http)
+        for upstream in self._rules.upstreams.values():
+            running.callback(upstream.close)
+        running.push_async_callback(await self._keep_keys_fresh())
+        proxy = Proxy(self._rules, Recorder(self._access_log, self._counters), self._clock)
+        self._listener = Listener(proxy, build.client_limits(config.limits), config.limits.connections, self._deadlines)
+        admin = AdminServer(self.snapshot, *config.admin)
+        running.push_async_callback(admin.close)
+        self.admin_port = await _listening("admin", config.admin, admin.start())
+        self.port = await _listening("listen", config.listen, self._listener.start(*config.listen))
+        running.push_async_callback(self._listener.drain, 0)
+
+    def _open_log(self) -> AccessLog:
+        path = self._config.access_log
+        try:
+            return AccessLog(path)
+        except OSError as error:
+            raise StartError(f"access_log: {path} cannot be written: {error.strerror}") from error
+
+    async def _start_issuer(self, name: str, path: Path) -> RunningIssuer:
+        text = read_file(path, str(path))
+        settings = text if isinstance(text, ConfigError) else issuer_settings.parse(text, str(path), self._environ)
+        if isinstance(settings, ConfigError | list):
+            errors = settings if isinstance(settings, list) else [settings]
+            raise BadFileError("\n".join(str(error) for error in errors))
+        issuer = RunningIssuer(settings, clock=self._clock)
+        try:
+            await _listening(f"issuers.{name}.embedded: {path}: listen", settings.listen, issuer.start())
+        except StateError as error:
+            raise BadFileError(f"issuers.{name}.embedded: {path}: state: {error}") from error
+        return issuer
+
+    def _build_rules(self, http: aiohttp.ClientSession) -> Rules:
+        config = self._config
+        keys = {name: self._key_source(name, issuer, http) for name, issuer in config.issuers.items()}
+        issuers = [build.trusted_issuer(name, issuer) for name, issuer in config.issuers.items()]
+        secret = config.log_hash_key
+        log_key = secrets.token_bytes(32) if secret is None else hashlib.sha256(secret.encode()).digest()
+        return Rules(
+            revision=self._revision,
+            table=RouteTable(build.route(entry, config.issuers) for entry in config.routes),
+            verifier=TokenVerifier(issuers, keys, capacity=config.token_cache, log_key=log_key),
+            keys=keys,
+            upstreams={
+                name: Upstream(build.upstream_settings(name, upstream), self._deadlines)
+                for name, upstream in config.upstreams.items()
+            },
+            realm=config.realm,
+            trusted_proxies=TrustedProxies(config.trusted_proxies),
+        )
+
+    def _key_source(self, name: str, issuer: IssuerConfig, http: aiohttp.ClientSession) -> KeySource:
+        try:
+            return build.key_source(name, issuer, self._base, http, self._clock)
+        except KeySetError as error:
+            raise BadFileError(f"issuers.{name}.jwks_file: {error}") from error
+
+    async def _keep_keys_fresh(self) -> Callable[[], Awaitable[None]]:
+        """Keep keys fresh in the background; returns when each issuer was asked once, with what ends it."""
+        sources = self._rules.keys.values()
+        first = [asyncio.create_task(source.look_for(None)) for source in sources]
+        background = [asyncio.create_task(source.run()) for source in sources]
+
+        async def end() -> None:
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+
+        await asyncio.gather(*first)
+        return end
+
+    async def drain(self) -> None:
+        """Say that no new request is welcome, let those in flight finish, then close everything."""
+        self._ready = False
+        cut_off = await self._listener.drain(self._config.drain_timeout)
+        if cut_off:
+            log.warning("%d connections were cut off after %g s", cut_off, self._config.drain_timeout)
+        await self.close()
+
+    async def close(self) -> None:
+        """Stop whatever runs, at once; may be called twice."""
+        self._ready = False
+        await self._running.aclose()
+
+    def reopen_log(self) -> None:
+        """Open the access log anew: its file was moved away."""
+        self._access_log.reopen()
+
+    def snapshot(self) -> Snapshot:
+        """All that an operator is shown."""
+        counters, access_log = self._counters, self._access_log
+        return Snapshot(
+            version=__version__,
+            config_rev=self._revision,
+            started_at=self._started_at,
+            ready=self._ready,
+            connections=self._listener.connections,
+            cached_tokens=len(self._rules.verifier),
+            requests=dict(counters.requests),
+            duration_bounds=BUCKETS,
+            durations=tuple(counters.durations),
+            duration_sum=counters.seconds,
+            tokens_verified=counters.verified,
+            tokens_recalled=counters.recalled,
+            retries=counters.retries,
+            aborted=counters.aborted,
+            log_written=access_log.written,
+            log_dropped=access_log.dropped,
+            log_error=access_log.error,
+            issuers=tuple(self._issuer_snapshot(name) for name in self._rules.keys),
+            upstreams=tuple(_upstream_snapshot(upstream) for upstream in self._rules.upstreams.values()),
+        )
+
+    def _issuer_snapshot(self, name: str) -> IssuerSnapshot:
+        status = self._rules.keys[name].status
+        return IssuerSnapshot(
+            name=name,
+            issuer=self._config.issuers[name].issuer,
+            kids=status.kids,
+            skipped_keys=status.skipped,
+            fetched_at=status.fetched_at,
+            attempted_at=status.attempted_at,
+            error=status.error,
+        )
+
+
+def _upstream_snapshot(upstream: Upstream) -> UpstreamSnapshot:
+    return UpstreamSnapshot(name=upstream.settings.name, authority=upstream.settings.authority, **upstream.figures)
+
+
+async def _listening(what: str, address: HostPort, start: Awaitable[T]) -> T:
+    """Start a listener; an address that can't be had becomes one line that names it."""
+    try:
+        return await start
+    except StateError:
+        raise
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        raise AddressError(f"{what}: {address} cannot be listened on: {reason}") from error

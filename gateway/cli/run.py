@@ -1,0 +1,91 @@
+"""`scopegate run`: run the gateway until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import click
+import uvloop
+from rich_click import RichCommand
+
+from gateway.app import AddressError, Gateway, StartError
+from gateway.cli.check import BAD_CONFIGURATION, examine
+from gateway.config.gateway_file import GatewayConfig
+
+CANNOT_REACH = 4
+SOFTWARE = "%(asctime)s %(levelname)s %(message)s"
+
+
+@click.command(cls=RichCommand)
+@click.option(
+    "-c",
+    "--config",
+    "file",
+    type=click.Path(path_type=Path),
+    default=Path("config/gateway.yaml"),
+    help="The configuration; config/gateway.yaml unless given.",
+)
+def run(file: Path) -> None:
+    """Run the gateway.
+
+    SIGTERM and SIGINT drain it: readiness goes first, requests in flight finish. SIGUSR1 opens the access log anew.
+    Exit code 3 means a bad configuration or file, 4 an address that cannot be listened on.
+    """
+    configure_logging()
+    gateway = load(file)
+    run_until_stopped(gateway, announce)
+
+
+def load(file: Path) -> Gateway:
+    """The gateway that a file describes; with errors in it, they are printed and the command ends."""
+    config = examine(file, os.environ)
+    if not isinstance(config, GatewayConfig):
+        for error in config:
+            click.echo(error, err=True)
+        raise click.exceptions.Exit(BAD_CONFIGURATION)
+    return Gateway(config, file.parent, revision(file))
+
+
+def revision(file: Path) -> str:
+    """What names a configuration in log and status: 12 hex digits of its text's SHA-256."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+
+
+def configure_logging() -> None:
+    """The gateway's own log: standard error, one line an event."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=SOFTWARE)
+
+
+def run_until_stopped(gateway: Gateway, started: Callable[[Gateway], Awaitable[None]]) -> None:
+    """Run a gateway in an event loop of its own until a signal stops it; `started` is called once it runs."""
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(gateway, started))
+    except StartError as error:
+        click.echo(str(error), err=True)
+        raise click.exceptions.Exit(CANNOT_REACH if isinstance(error, AddressError) else BAD_CONFIGURATION) from error
+
+
+async def _serve(gateway: Gateway, started: Callable[[Gateway], Awaitable[None]]) -> None:
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    await gateway.start()
+    loop.add_signal_handler(signal.SIGUSR1, gateway.reopen_log)
+    await started(gateway)
+    await stopped.wait()
+    logging.getLogger(__name__).info("draining: no new requests are taken, those in flight finish")
+    await gateway.drain()
+
+
+async def announce(gateway: Gateway) -> None:
+    """Say where it listens."""
+    logging.getLogger(__name__).info("clients on port %d, operators on port %d", gateway.port, gateway.admin_port)
