@@ -208,6 +208,11 @@ class Gateway:
         self._ready = False
         await self._running.aclose()
 
+    @property
+    def log_path(self) -> str:
+        """Where the access log is written."""
+        return self._config.access_log
+
     def reopen_log(self) -> None:
         """Open the access log anew: its file was moved away."""
         self._access_log.reopen()

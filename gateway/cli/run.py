@@ -8,7 +8,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import click
@@ -20,7 +21,12 @@ from gateway.cli.check import BAD_CONFIGURATION, examine
 from gateway.config.gateway_file import GatewayConfig
 
 CANNOT_REACH = 4
-SOFTWARE = "%(asctime)s %(levelname)s %(message)s"
+LINE = "%(asctime)s %(levelname)s %(message)s"
+
+log = logging.getLogger(__name__)
+
+Surroundings = Callable[[Gateway], AbstractAsyncContextManager[None]]
+"""What is there while a gateway runs."""
 
 
 @click.command(cls=RichCommand)
@@ -38,9 +44,8 @@ def run(file: Path) -> None:
     SIGTERM and SIGINT drain it: readiness goes first, requests in flight finish. SIGUSR1 opens the access log anew.
     Exit code 3 means a bad configuration or file, 4 an address that cannot be listened on.
     """
-    configure_logging()
-    gateway = load(file)
-    run_until_stopped(gateway, announce)
+    configure_logging(logging.INFO)
+    run_until_stopped(load(file), announced)
 
 
 def load(file: Path) -> Gateway:
@@ -58,34 +63,37 @@ def revision(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()[:12]
 
 
-def configure_logging() -> None:
+def configure_logging(level: int) -> None:
     """The gateway's own log: standard error, one line an event."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=SOFTWARE)
+    logging.basicConfig(stream=sys.stderr, level=level, format=LINE)
 
 
-def run_until_stopped(gateway: Gateway, started: Callable[[Gateway], Awaitable[None]]) -> None:
-    """Run a gateway in an event loop of its own until a signal stops it; `started` is called once it runs."""
+def run_until_stopped(gateway: Gateway, surroundings: Surroundings) -> None:
+    """Run a gateway in an event loop of its own until SIGTERM or SIGINT, within its surroundings."""
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(gateway, started))
+            runner.run(_serve(gateway, surroundings))
     except StartError as error:
         click.echo(str(error), err=True)
         raise click.exceptions.Exit(CANNOT_REACH if isinstance(error, AddressError) else BAD_CONFIGURATION) from error
 
 
-async def _serve(gateway: Gateway, started: Callable[[Gateway], Awaitable[None]]) -> None:
+async def _serve(gateway: Gateway, surroundings: Surroundings) -> None:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     await gateway.start()
     loop.add_signal_handler(signal.SIGUSR1, gateway.reopen_log)
-    await started(gateway)
-    await stopped.wait()
-    logging.getLogger(__name__).info("draining: no new requests are taken, those in flight finish")
-    await gateway.drain()
+    async with surroundings(gateway):
+        await stopped.wait()
+        log.info("draining: no new requests are taken, those in flight finish")
+        await gateway.drain()
+    log.info("stopped")
 
 
-async def announce(gateway: Gateway) -> None:
+@asynccontextmanager
+async def announced(gateway: Gateway) -> AsyncIterator[None]:
     """Say where it listens."""
-    logging.getLogger(__name__).info("clients on port %d, operators on port %d", gateway.port, gateway.admin_port)
+    log.info("clients on port %d, operators on port %d", gateway.port, gateway.admin_port)
+    yield

@@ -1,0 +1,49 @@
+# `make demo` and `make test` do all of their own set-up in .venv; they need Python 3.11 (or later) and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test slow coverage check format schema bench profile clean
+
+help: ## show these lines
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+install: $(INSTALLED) ## set up .venv with what was tested
+
+demo: $(INSTALLED) ## issuer, sample API and gateway in one terminal
+	$(BIN)/scopegate demo
+
+test: $(INSTALLED) ## the test suite
+	$(BIN)/python -m pytest
+
+slow: $(INSTALLED) ## long and large tests: 2 GiB bodies, memory
+	$(BIN)/python -m pytest -m slow --timeout=600 tests/slow
+
+coverage: $(INSTALLED) ## branch coverage of policy/ and tokens/, which has to be complete
+	$(BIN)/python -m pytest tests/policy tests/tokens --cov=gateway/policy --cov=gateway/tokens --cov-branch \
+	  --cov-report=term-missing:skip-covered --cov-fail-under=100
+
+check: $(INSTALLED) ## lint, types, import rules
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED) ## format the code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+schema: $(INSTALLED) ## write config/gateway.schema.json anew
+	$(BIN)/scopegate schema > config/gateway.schema.json
+
+clean: ## remove what was built
+	rm -rf $(VENV) build dist .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
