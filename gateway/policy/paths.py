@@ -47,7 +47,7 @@ _NEVER: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"%(?![0-9A-Fa-f]{2})"), "a percent sign that is no escape"),
     (re.compile(r"%[01][0-9A-Fa-f]|%7[fF]"), "an escaped control character"),
     (re.compile(r"%25[0-9A-Fa-f]{2}"), "a double escape"),
-    (re.compile(r"%(?:[cC][01]|[eE]0%[89]|[fF]0%8)[0-9A-Fa-f]?%[89aAbB]"), "an overlong encoding of a character"),
+    (re.compile(r"%[cC][01]%[89aAbB]|%[eE]0%[89]|%[fF]0%8"), "an overlong encoding of a character"),
     (re.compile(r"(?:/|%2[fF])(?:\.|%2[eE]){1,2}(?:[/;]|%2[fF]|%3[bB]|\Z)"), "a dot segment"),
     (re.compile(r"%(?:3[0-9]|4[1-9A-Fa-f]|5[0-9AaFf]|6[1-9A-Fa-f]|7[0-9AaEe]|2[dDeE])"), "a needless escape"),
     (re.compile(r"""["<>^`{|}\[\]]"""), "a character that RFC 3986 does not allow in a path"),

@@ -1,0 +1,205 @@
+"""The route table."""
+
+import sys
+from types import FrameType
+
+import pytest
+from hypothesis import given, strategies as st
+
+from gateway.policy.denial import Denial, Reason
+from gateway.policy.model import RequestHead, Route
+from gateway.policy.paths import Oddity
+from gateway.policy.routes import Literal, Rest, RouteTable, Segment, Variable, parse_template
+
+from .policy_case import head, reason, route
+
+
+def matched(table: RouteTable, text: str, method: str = "GET") -> str:
+    found = table.match(head(text, method))
+    return found.id if isinstance(found, Route) else found.reason.value
+
+
+TEMPLATES: list[tuple[str, tuple[Segment, ...]]] = [
+    ("/", (Literal(""),)),
+    ("/jobs", (Literal("jobs"),)),
+    ("/jobs/", (Literal("jobs"), Literal(""))),
+    ("/jobs/{job}/files/{path...}", (Literal("jobs"), Variable("job"), Literal("files"), Rest("path"))),
+    ("/a:b", (Literal("a:b"),)),
+    ("/a%3Ab", (Literal("a:b"),)),
+    ("/caf%C3%A9", (Literal("caf%C3%A9"),)),
+    ("/a%20b", (Literal("a%20b"),)),
+    ("/a%2Fb", (Literal("a%2Fb"),)),
+]
+
+
+@pytest.mark.parametrize(("text", "segments"), TEMPLATES, ids=[text for text, _ in TEMPLATES])
+def test_a_template_is_read_in_the_form_that_requests_are_matched_in(text: str, segments: tuple[Segment, ...]) -> None:
+    assert parse_template(text) == segments
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("jobs", "write '/jobs'"),
+        ("", "write '/'"),
+        ("//jobs", "remove one slash"),
+        ("/a//b", "remove one slash"),
+        ("/{rest...}/x", "only stand last"),
+        ("/{x}/{x}", "stands twice"),
+        ("/{x}/{x...}", "stands twice"),
+        ("/job-{x}", "a variable is a whole segment"),
+        ("/{X}", "a variable is a whole segment"),
+        ("/{}", "a variable is a whole segment"),
+        ("/}", "a variable is a whole segment"),
+        ("/a/../b", "dot segment"),
+        ("/.", "dot segment"),
+        ("/a b", "escape such as %20"),
+        ("/café", "escape such as %20"),
+        ("/a;b", "escape such as %20"),
+        ("/a%2fb", "escape such as %20"),
+        ("/%", "escape such as %20"),
+        ("/%61dmin", "a needless escape"),
+        ("/a%00", "an escaped control character"),
+        ("/%2E%2E", "a dot segment"),
+        ("/a%5Cb", "a backslash"),
+    ],
+)
+def test_a_template_that_cannot_be_meant_is_refused_with_the_remedy(text: str, remedy: str) -> None:
+    with pytest.raises(ValueError, match=".") as refused:
+        parse_template(text)
+    assert remedy in str(refused.value)
+
+
+def test_the_first_route_in_file_order_wins() -> None:
+    table = RouteTable(
+        [
+            route("one", "/jobs/{job}"),
+            route("literal", "/jobs/7"),
+            route("rest", "/{path...}"),
+            route("late", "/reports/7"),
+        ]
+    )
+    assert matched(table, "/jobs/7") == "one"
+    assert matched(table, "/reports/7") == "rest"
+    assert [found.id for found in table.candidates("/jobs/7")] == ["one", "literal", "rest"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("/files/", "files"),
+        ("/files/a/b/", "files"),
+        ("/files", "no_route"),
+        ("/jobs/7", "job"),
+        ("/jobs/", "no_route"),
+        ("/jobs/7/", "no_route"),
+        ("/jobs/7/8", "no_route"),
+        ("/", "no_route"),
+        ("/a%3Ab", "colon"),
+        ("/a:b", "colon"),
+    ],
+)
+def test_a_variable_takes_one_segment_and_the_rest_takes_any(text: str, expected: str) -> None:
+    table = RouteTable([route("files", "/files/{path...}"), route("job", "/jobs/{job}"), route("colon", "/a%3Ab")])
+    assert matched(table, text) == expected
+
+
+def test_a_path_without_the_method_is_405_with_the_methods_it_takes() -> None:
+    table = RouteTable([route("read", "/jobs/{job}", "GET", "HEAD"), route("run", "/jobs/7", "POST")])
+    denial = table.match(head("/jobs/7", "DELETE"))
+    assert isinstance(denial, Denial)
+    assert (denial.reason, denial.allow) == (Reason.METHOD_NOT_ALLOWED, ("GET", "HEAD", "POST"))
+    assert matched(table, "/jobs/7", "POST") == "run"
+    assert matched(table, "/jobs/8", "get") == "method_not_allowed"
+
+
+def test_a_later_route_for_the_method_is_found_behind_an_earlier_one_for_another() -> None:
+    table = RouteTable([route("read", "/jobs/{job}"), route("run", "/{any...}", "POST")])
+    assert matched(table, "/jobs/7", "POST") == "run"
+
+
+def test_the_first_fitting_route_decides_on_oddities_and_no_later_one() -> None:
+    lenient = route("later", "/{x...}", allow_in_path=frozenset(Oddity))
+    table = RouteTable([route("first", "/jobs/{job}"), lenient])
+    assert matched(table, "/jobs/a%2Fb") == "target_invalid"
+    assert matched(table, "/other/a%2Fb") == "later"
+
+
+def test_an_oddity_on_no_route_is_an_invalid_target() -> None:
+    assert reason(RouteTable([]).match(head("/a%2Fb"))) is Reason.TARGET_INVALID
+    assert reason(RouteTable([]).match(head("/a"))) is Reason.NO_ROUTE
+
+
+def fits(segments: tuple[Segment, ...], parts: list[str]) -> bool:
+    """Whether a path fits one template, in the most obvious way."""
+    if not segments or not parts:
+        return not segments and not parts
+    match segments[0]:
+        case Rest():
+            return True
+        case Variable():
+            return parts[0] != "" and fits(segments[1:], parts[1:])
+        case Literal(text):
+            return parts[0] == text and fits(segments[1:], parts[1:])
+
+
+def naive(routes: list[Route], request: RequestHead) -> str:
+    parts = request.path.split("/")[1:]
+    fitting = [entry for entry in routes if fits(parse_template(entry.path), parts)]
+    for entry in fitting:
+        if request.method in entry.methods:
+            return entry.id
+    return "method_not_allowed" if fitting else "no_route"
+
+
+_words = st.sampled_from(["a", "b", "%20"])
+_middles = st.lists(_words | st.just("{v}"), max_size=3).map(
+    lambda parts: [part.replace("v", f"v{place}") for place, part in enumerate(parts)]
+)
+_ends = st.sampled_from(["", "a", "b", "{last}", "{rest...}"])
+_templates = st.builds(lambda middle, end: "/" + "/".join([*middle, end]), _middles, _ends)
+_methods = st.sets(st.sampled_from(["GET", "POST"]), min_size=1)
+_tables = st.lists(st.tuples(_templates, _methods), max_size=8).map(
+    lambda rows: [route(str(place), path, *methods) for place, (path, methods) in enumerate(rows)]
+)
+_requests = st.builds(
+    lambda parts, end, method: head("/" + "/".join([*parts, end]), method),
+    st.lists(_words, max_size=3),
+    st.sampled_from(["", "a", "b"]),
+    st.sampled_from(["GET", "POST"]),
+)
+
+
+@given(_tables, _requests)
+def test_the_compiled_table_decides_as_a_loop_over_the_routes_does(routes: list[Route], request: RequestHead) -> None:
+    table = RouteTable(routes)
+    found = table.match(request)
+    assert (found.id if isinstance(found, Route) else found.reason.value) == naive(routes, request)
+    parts = request.path.split("/")[1:]
+    assert table.candidates(request.path) == tuple(r for r in routes if fits(parse_template(r.path), parts))
+
+
+def steps(table: RouteTable, request: RequestHead) -> int:
+    """How many nodes of the tree a match visits."""
+    visits = 0
+
+    def count(frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal visits
+        visits += event == "call" and frame.f_code.co_name == "first_fitting"
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        table.match(request)
+    finally:
+        sys.setprofile(before)
+    return visits
+
+
+@pytest.mark.parametrize("number", [0, 499, 999])
+def test_a_thousand_routes_take_no_more_steps_than_one(number: int) -> None:
+    def table(count: int) -> RouteTable:
+        return RouteTable(route(str(n), f"/service-{n % 1000}/jobs/{{job}}") for n in range(number, number + count))
+
+    request = head(f"/service-{number}/jobs/7")
+    assert 0 < steps(table(1000), request) <= steps(table(1), request)
