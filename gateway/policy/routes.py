@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.model import RequestHead, Route
-from gateway.policy.paths import canonical_target
+from gateway.policy.paths import CanonicalTarget, canonical_target
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 """What a route without `methods` takes. CONNECT makes a tunnel and TRACE echoes credentials: never forwarded."""
@@ -77,9 +77,9 @@ def _segment(part: str, *, last: bool) -> Segment:
     if _LITERAL.match(part) is None:
         raise ValueError(f"'{part}' holds a character that must be written as an escape such as %20")
     canonical = canonical_target(f"/{part}")
-    if isinstance(canonical, Denial):
-        raise ValueError(f"'{part}' stands in no path that is taken, for then {canonical.detail}")
-    return Literal(canonical.path[1:])
+    if isinstance(canonical, CanonicalTarget):
+        return Literal(canonical.path[1:])
+    raise ValueError(f"'{part}' can stand in no request's path: {canonical.detail}")
 
 
 class _Leaf(NamedTuple):

@@ -1,5 +1,6 @@
 """The route table."""
 
+import re
 import sys
 from types import FrameType
 
@@ -65,9 +66,8 @@ def test_a_template_is_read_in_the_form_that_requests_are_matched_in(text: str, 
     ],
 )
 def test_a_template_that_cannot_be_meant_is_refused_with_the_remedy(text: str, remedy: str) -> None:
-    with pytest.raises(ValueError, match=".") as refused:
+    with pytest.raises(ValueError, match=re.escape(remedy)):
         parse_template(text)
-    assert remedy in str(refused.value)
 
 
 def test_the_first_route_in_file_order_wins() -> None:
