@@ -1,0 +1,111 @@
+"""What a run needs on disk: keys, tokens, and scripts for wrk."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.algorithms import RSAAlgorithm
+
+ISSUER = "https://issuer.test"
+AUDIENCE = "https://maintenance.test"
+SCOPE = "maint:read"
+KID = "bench-1"
+PATH = "/maintenance/jobs/rotate-logs"
+LIFETIME = 86_400
+
+ROTATING = 3_000
+NEW = 24_000
+"""Tokens in the two rotations. The second exceeds every cache by far, so each is new again when its turn comes."""
+
+_ROTATE = """
+local requests, at = {}, 0
+function init(args)
+  for token in io.lines(args[1]) do
+    requests[#requests + 1] = wrk.format("GET", nil, {["Authorization"] = "Bearer " .. token})
+  end
+end
+function request()
+  at = at + 1
+  if at > #requests then at = 1 end
+  return requests[at]
+end
+"""
+_REPORT = """
+function done(summary, latency, requests)
+  local errors = summary.errors
+  io.stderr:write(string.format(
+    '{"requests": %d, "micros": %d, "bytes": %d, "status_errors": %d, "socket_errors": %d, "p50": %d, "p99": %d}\\n',
+    summary.requests, summary.duration, summary.bytes, errors.status,
+    errors.connect + errors.read + errors.write + errors.timeout, latency:percentile(50), latency:percentile(99)))
+end
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Materials:
+    """Files of one run."""
+
+    folder: Path
+    jwks: Path
+    public_key: Path
+    hot: Path
+    rotating: Path
+    new: Path
+    script: Path
+    good: str
+    poor: str
+
+
+def make(folder: Path) -> Materials:
+    """Make keys, tokens and scripts; takes a minute, mostly for signing the tokens of the last load."""
+    folder.mkdir(parents=True, exist_ok=True)
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    jwk = json.loads(RSAAlgorithm.to_jwk(key.public_key())) | {"kid": KID, "alg": "RS256", "use": "sig"}
+    jwks = _write(folder / "jwks.json", json.dumps({"keys": [jwk]}))
+    pem = (
+        key.public_key()
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        .decode()
+    )
+    public_key = _write(folder / "public.pem", pem)
+    good = token(key, 0)
+    return Materials(
+        folder=folder,
+        jwks=jwks,
+        public_key=public_key,
+        hot=_write(folder / "hot.txt", good),
+        rotating=_write(folder / "rotating.txt", "\n".join(token(key, number) for number in range(ROTATING))),
+        new=_write(folder / "new.txt", "\n".join(token(key, number) for number in range(NEW))),
+        script=_write(folder / "load.lua", _ROTATE + _REPORT),
+        good=good,
+        poor=token(key, 0, scope="other:read"),
+    )
+
+
+def token(key: rsa.RSAPrivateKey, number: int, scope: str = f"profile {SCOPE}") -> str:
+    """A token like a real one: some 780 bytes."""
+    now = int(time.time())
+    claims = {
+        "iss": ISSUER,
+        "sub": f"client-{number:06d}",
+        "client_id": f"client-{number:06d}",
+        "aud": AUDIENCE,
+        "exp": now + LIFETIME,
+        "iat": now,
+        "jti": f"{number:032x}",
+        "scope": scope,
+        "tenant": "maintenance-tenant-of-the-benchmark",
+        "client_name": "nightly maintenance batch",
+    }
+    return jwt.encode(claims, key, "RS256", {"kid": KID, "typ": "at+jwt"})
+
+
+def _write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
