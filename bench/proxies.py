@@ -38,7 +38,7 @@ def scopegate(materials: Materials, upstream: int, *, routes: int = 1, tokens: i
     config.write_text(
         f"listen: 127.0.0.1:{port}\nadmin: 127.0.0.1:{admin}\naccess_log: {materials.folder}/scopegate.jsonl\n"
         f"token_cache: {tokens}\nlimits: {{connections: 20000}}\n"
-        f"issuers:\n  bench: {{issuer: '{ISSUER}', audience: '{AUDIENCE}', jwks_file: jwks.json, algorithms: [RS256]}}\n"
+        f"issuers:\n  bench: {{issuer: '{ISSUER}', audience: '{AUDIENCE}', jwks_file: jwks.json}}\n"
         f"upstreams:\n  up: {{url: 'http://127.0.0.1:{upstream}', max_connections: 256}}\n"
         f"routes:\n{unused}"
         f"  - {{id: jobs, methods: [GET, POST], path: '/maintenance/{{rest...}}', scopes: ['{SCOPE}'], upstream: up}}\n"

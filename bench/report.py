@@ -78,7 +78,9 @@ def show(table: Sequence[Row]) -> None:
             shown.add_section()
         before = row.load
         shown.add_row(row.load, row.proxy, *_cells(row))
-    Console().print(shown)
+    console = Console()
+    console.width = max(console.width, 120)  # a pipe is no reason to fold a table
+    console.print(shown)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -132,10 +134,15 @@ def picture(table: Sequence[Row]) -> str:
         )
         top += BAR
     title = '<text x="0" y="20" font-size="15">Answers a second on one core, access log on (more is better)</text>'
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-10 0 {WIDTH + 20} {top + 14}" '
-        f'font-family="sans-serif" font-size="13" fill="#222">\n<rect x="-10" width="100%" height="100%" fill="#fff"/>\n'
-        f"{title}\n" + "\n".join(parts) + "\n</svg>\n"
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-10 0 {WIDTH + 20} {top + 14}"',
+            '  font-family="sans-serif" font-size="13" fill="#222">',
+            '<rect x="-10" width="100%" height="100%" fill="#fff"/>',
+            title,
+            *parts,
+            "</svg>\n",
+        ]
     )
 
 
