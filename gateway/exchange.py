@@ -12,14 +12,15 @@ import time
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 
+from aiohttp import HttpVersion11
 from aiohttp.http_parser import RawRequestMessage, RawResponseMessage
 
 from gateway.downstream.connection import ClientConnection
 from gateway.policy.denial import Denial, Reason, refuse
 from gateway.policy.forwarding import forwarding_lines, read_traceparent
-from gateway.policy.headers import Kind, ReceivedHead, identity_lines, is_field_value, read_response
-from gateway.policy.model import RequestHead
-from gateway.rules import Judgement, Rules
+from gateway.policy.headers import Kind, ReceivedHead, field_lines, identity_lines, read_reason, read_response
+from gateway.policy.model import RequestHead, Route
+from gateway.rules import NOT_JUDGED, Judgement, Rules
 from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.failure import UpstreamFailure
 from gateway.upstream.pool import Upstream
@@ -50,7 +51,8 @@ class Exchange:
 
     Attributes:
         received: the head as it is judged; None before.
-        judgement: what was found out; None before.
+        judgement: what was found out so far.
+        upstream_seconds: from the request's going out to the head of the answer.
         over: whether the exchange has been recorded.
     """
 
@@ -66,30 +68,32 @@ class Exchange:
         self.client = client
         self.message = message
         self.rules = rules
-        self.request_id = f"{random.getrandbits(128):032x}"  # it names a request and protects nothing
         self.began_at = now
         self.started = time.perf_counter()
-        self.received: ReceivedHead | None = None
-        self.judgement: Judgement | None = None
-        self.trace_id = self.request_id
-        self.over = False
-        self.status = 0
-        self.bytes_in = 0
-        self.bytes_out = 0
-        self.upstream: Upstream | None = None
-        self.upstream_status: int | None = None
-        self.forwarded_at: float | None = None
-        self.answered_at: float | None = None
-        self.retries = 0
-        self.denial: Denial | None = None
-        self.aborted = False
+        self.request_id = self.trace_id = f"{random.getrandbits(128):032x}"  # it names a request and protects nothing
         self._record_once = record
         self._later = later
-        self._connection: UpstreamConnection | None = None
-        self._waits_for_continue = False
-        self._chunked_answer = False
-        self._keep_alive = message is not None and not message.should_close
         client.exchange = self
+
+    # What most exchanges never change stands here once, not in each of them.
+    received: ReceivedHead | None = None
+    judgement: Judgement = NOT_JUDGED
+    over = False
+    status = 0
+    bytes_in = 0
+    bytes_out = 0
+    upstream: Upstream | None = None
+    upstream_status: int | None = None
+    upstream_seconds: float | None = None
+    retries = 0
+    denial: Denial | None = None
+    aborted = False
+    _forwarded_at = 0.0
+    _connection: UpstreamConnection | None = None
+    _waits_for_continue = False
+    _chunked_answer = False
+    _must_close = False
+    _unsent = b""
 
     @property
     def head(self) -> RequestHead:
@@ -122,7 +126,7 @@ class Exchange:
         self.status = refusal.status
         if denial.reason is Reason.REQUEST_MALFORMED or self._waits_for_continue:
             # Where the body ends is unknown: bytes that follow could be body or request.
-            self._keep_alive = False
+            self._must_close = True
         is_head = self.message is not None and self.message.method == "HEAD"
         body = b"" if is_head else refusal.body
         fields = b"".join(b"%b: %b\r\n" % field for field in refusal.fields)
@@ -145,14 +149,28 @@ class Exchange:
         self.client.abort()
 
     def _answer_head(self, status: int, reason: bytes, fields: bytes) -> bytes:
-        keep_alive = self._keep_alive and not self.client.closing
-        if not keep_alive:
-            fields += b"Connection: close\r\n"
-        elif self.message is not None and self.message.version < (1, 1):
-            fields += b"Connection: keep-alive\r\n"
         phrase = reason or _PHRASES.get(status, b"")
-        request_id = self.request_id.encode()
-        return b"HTTP/1.1 %d %b\r\n%bX-Request-Id: %b\r\n\r\n" % (status, phrase, fields, request_id)
+        connection = b"" if self._usual_version and self._keep_alive else self._connection_line
+        return b"HTTP/1.1 %d %b\r\n%b%bX-Request-Id: %b\r\n\r\n" % (
+            status,
+            phrase,
+            fields,
+            connection,
+            self.request_id.encode(),
+        )
+
+    @property
+    def _usual_version(self) -> bool:
+        return self.message is not None and self.message.version == HttpVersion11
+
+    @property
+    def _keep_alive(self) -> bool:
+        message = self.message
+        return message is not None and not (message.should_close or self._must_close or self.client.closing)
+
+    @property
+    def _connection_line(self) -> bytes:
+        return b"Connection: keep-alive\r\n" if self._keep_alive else b"Connection: close\r\n"
 
     # Forwarding
 
@@ -181,39 +199,45 @@ class Exchange:
     def _send_head(self, connection: UpstreamConnection) -> None:
         received = self._received
         self._connection = connection
-        self.forwarded_at = time.perf_counter()
+        self._forwarded_at = time.perf_counter()
         to_come = self.client.has_body_to_come
         connection.start(
-            self, self._request_head(), complete=not to_come, answer_has_body=received.head.method != "HEAD"
+            self, self._request_head(received), complete=not to_come, answer_has_body=received.head.method != "HEAD"
         )
-        if to_come and Kind.EXPECT in received.special:
+        if to_come and received.special and Kind.EXPECT in received.special:
             self._waits_for_continue = True
             asyncio.get_running_loop().call_later(CONTINUE_SECONDS, self._continue)
 
-    def _request_head(self) -> bytes:
-        received, judgement, upstream = self._received, self.judgement, self.upstream
-        if judgement is None or judgement.route is None or upstream is None:
+    def _request_head(self, received: ReceivedHead) -> bytes:
+        judgement, upstream = self.judgement, self.upstream
+        if judgement.route is None or upstream is None:
             raise RuntimeError("a request is forwarded only after it was allowed")
         head = received.head
         preserve_host = upstream.settings.preserve_host and head.host
-        parts = [
-            f"{head.method} {head.target} HTTP/1.1\r\n".encode("ascii"),
+        return b"%b %b HTTP/1.1\r\n%b%b%b%b%b%b\r\n" % (
+            head.method.encode(),
+            head.target.encode("ascii"),
             f"Host: {head.host}\r\n".encode() if preserve_host else upstream.host_line,
             _NOBODY if judgement.token is None else judgement.token.identity,
-            *[b"%b: %b\r\n" % field for field in received.end_to_end],
+            field_lines(received.end_to_end),
             self._forwarding(received),
             self._trace(received),
-        ]
+            self._special_lines(received, judgement.route),
+        )
+
+    @staticmethod
+    def _special_lines(received: ReceivedHead, route: Route) -> bytes:
+        """Framing, expectation and the token, as far as they go on."""
+        lines = b""
         if received.chunked:
-            parts.append(b"Transfer-Encoding: chunked\r\n")
+            lines = b"Transfer-Encoding: chunked\r\n"
         elif received.content_length is not None:
-            parts.append(b"Content-Length: %d\r\n" % received.content_length)
-        if Kind.EXPECT in received.special:
-            parts.append(b"Expect: 100-continue\r\n")
-        if judgement.route.forward_token and head.authorization:
-            parts.append(b"Authorization: %b\r\n" % head.authorization[0])
-        parts.append(b"\r\n")
-        return b"".join(parts)
+            lines = b"Content-Length: %d\r\n" % received.content_length
+        if received.special and Kind.EXPECT in received.special:
+            lines += b"Expect: 100-continue\r\n"
+        if route.forward_token and received.head.authorization:
+            lines += b"Authorization: %b\r\n" % received.head.authorization[0]
+        return lines
 
     def _forwarding(self, received: ReceivedHead) -> bytes:
         """How the request came here: the same for all requests of a connection, unless a trusted proxy says more."""
@@ -227,19 +251,17 @@ class Exchange:
 
     @property
     def _version(self) -> str:
-        return "1.0" if self.message is not None and self.message.version < (1, 1) else "1.1"
+        return "1.1" if self._usual_version else "1.0"
 
     def _trace(self, received: ReceivedHead) -> bytes:
         """Request id and trace context; an invalid traceparent begins a new trace, and drops its state."""
-        trace = read_traceparent(received.first(Kind.TRACEPARENT))
-        state = b""
-        flags = "00"
+        request_id, flags, state = self.request_id, "00", b""
+        trace = read_traceparent(received.first(Kind.TRACEPARENT)) if received.special else None
         if trace is not None:
             self.trace_id, flags = trace
             state = b"".join(b"tracestate: %b\r\n" % value for value in received.special.get(Kind.TRACESTATE, ()))
-        span = self.request_id[:16]
-        line = f"X-Request-Id: {self.request_id}\r\ntraceparent: 00-{self.trace_id}-{span}-{flags}\r\n"
-        return line.encode() + state
+        lines = f"X-Request-Id: {request_id}\r\ntraceparent: 00-{self.trace_id}-{request_id[:16]}-{flags}\r\n"
+        return lines.encode() + state
 
     # What the client's connection calls
 
@@ -288,13 +310,13 @@ class Exchange:
         """A 1xx answer: passed on to a client that understands it (RFC 9110 §15.2)."""
         if message.code == 100:
             self._continue()
-        elif self._version == "1.1":
+        elif self._usual_version:
             response = read_response(message.raw_headers)
             if isinstance(response, Denial):
                 self.fail(response)
                 return
-            fields = b"".join(b"%b: %b\r\n" % field for field in response.end_to_end)
-            self.client.send(b"HTTP/1.1 %d %b\r\n%b\r\n" % (message.code, _PHRASES.get(message.code, b""), fields))
+            phrase = _PHRASES.get(message.code, b"")
+            self.client.send(b"HTTP/1.1 %d %b\r\n%b\r\n" % (message.code, phrase, response.lines))
 
     def _continue(self) -> None:
         if self._waits_for_continue and not self.over and self.status == 0:
@@ -304,45 +326,54 @@ class Exchange:
     def on_head(self, message: RawResponseMessage) -> None:
         """The final answer's head."""
         response = read_response(message.raw_headers)
-        reason = message.reason.encode("utf-8", "surrogateescape")
         if isinstance(response, Denial):
             self.fail(response)
             return
-        if not is_field_value(reason):
+        reason = read_reason(message.reason)
+        if reason is None:
             self.fail(Denial(Reason.UPSTREAM_INVALID, "a control character in the answer's reason phrase"))
             return
-        self.answered_at = time.perf_counter()
+        self.upstream_seconds = time.perf_counter() - self._forwarded_at
         self.upstream_status = self.status = status = message.code
         if self._waits_for_continue:
-            self._keep_alive = False
-        fields = [b"%b: %b\r\n" % field for field in response.end_to_end]
-        fields.append(self._framing(status, response.content_length))
-        self.client.send(self._answer_head(status, reason, b"".join(fields)))
+            self._must_close = True
+        framing = self._framing(status, response.content_length)
+        self._unsent = self._answer_head(status, reason, response.lines + framing)
 
     def _framing(self, status: int, length: int | None) -> bytes:
         """How the client knows where the answer ends (RFC 9112 §6.3)."""
-        if status == 204:
-            return b""
-        if length is not None:
+        if length is not None and status != 204:
             return b"Content-Length: %d\r\n" % length
-        if status == 304 or self.head.method == "HEAD":
+        if status in {204, 304} or self.head.method == "HEAD":
             return b""
-        if self._version == "1.1":
+        if self._usual_version:
             self._chunked_answer = True
             return b"Transfer-Encoding: chunked\r\n"
-        self._keep_alive = False
+        self._must_close = True
         return b""
 
     def on_data(self, data: bytes) -> None:
         """Some of the answer's body."""
         self.bytes_out += len(data)
-        self.client.send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked_answer else data)
+        if self._chunked_answer:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        unsent, self._unsent = self._unsent, b""
+        self.client.send(unsent + data if unsent else data)
+
+    def on_pause(self) -> None:
+        """No more of the answer is at hand now."""
+        unsent, self._unsent = self._unsent, b""
+        if unsent:
+            self.client.send(unsent)
 
     def on_end(self) -> None:
         """The answer is complete."""
         self._connection = None
+        unsent = self._unsent
         if self._chunked_answer:
-            self.client.send(b"0\r\n\r\n")
+            unsent += b"0\r\n\r\n"
+        if unsent:
+            self.client.send(unsent)
         self._finish()
 
     def on_failure(self, failure: UpstreamFailure) -> None:

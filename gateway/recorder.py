@@ -5,11 +5,15 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import Counter
+from functools import lru_cache
 
-from gateway.access.record import VERSION, AccessRecord, printable, render, timestamp
+from gateway.access.record import VERSION, AccessRecord, render, timestamp
 from gateway.access.writer import AccessLog
 from gateway.exchange import Exchange
+from gateway.policy.headers import ReceivedHead
 from gateway.policy.paths import query_keys
+from gateway.policy.printable import printable
+from gateway.tokens.verifier import NO_TOKEN
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds of the duration histogram, in seconds."""
@@ -45,7 +49,7 @@ class Recorder:
     def record(self, exchange: Exchange) -> None:
         """Write the exchange's line and count it."""
         seconds = time.perf_counter() - exchange.started
-        record = _record(exchange, seconds)
+        record = access_record(exchange, seconds)
         self._log.write(render(record))
         counters = self._counters
         counters.requests[record["route"] or "", record["decision"], record["reason"] or "", record["status"]] += 1
@@ -58,16 +62,12 @@ class Recorder:
             counters.verified += not record["cache_hit"]
 
 
-def _record(exchange: Exchange, seconds: float) -> AccessRecord:
-    rules, message, received, judgement = exchange.rules, exchange.message, exchange.received, exchange.judgement
-    head = None if received is None else received.head
-    route = None if judgement is None else judgement.route
-    token = None if judgement is None else judgement.token
-    claims = None if token is None else token.claims
-    denial = exchange.denial
-    verify = None if judgement is None else judgement.seconds
-    forwarding = () if received is None else received.forwarding
-    agent = None if received is None else received.user_agent
+def access_record(exchange: Exchange, seconds: float) -> AccessRecord:
+    """What the log says of an exchange that took so many seconds."""
+    rules, message, received, denial = exchange.rules, exchange.message, exchange.received, exchange.denial
+    _, route, token, cached, verify_seconds = exchange.judgement
+    head, forwarding = (None, ()) if received is None else (received.head, received.forwarding)
+    peer = exchange.client.peer
     return {
         "v": VERSION,
         "ts": timestamp(exchange.began_at),
@@ -75,29 +75,21 @@ def _record(exchange: Exchange, seconds: float) -> AccessRecord:
         "trace_id": exchange.trace_id,
         "mode": "enforce",
         "config_rev": rules.revision,
-        "client_ip": rules.trusted_proxies.client_address(exchange.client.peer, forwarding),
-        "peer_ip": exchange.client.peer,
+        "client_ip": rules.trusted_proxies.client_address(peer, forwarding),
+        "peer_ip": peer,
         "method": None if message is None else message.method,
         "host": None if head is None else head.host,
-        "path": _path(exchange),
+        "path": None if message is None else printable(message.path.partition("?")[0]),
         "route": None if route is None else route.id,
-        "query_keys": [] if head is None else query_keys(head.query),
-        "http_version": None if message is None else f"{message.version.major}.{message.version.minor}",
-        "user_agent": None if agent is None else printable(agent.decode("latin-1")),
+        "query_keys": () if head is None else query_keys(head.query),
+        "http_version": None if message is None else http_version(message.version),
+        "user_agent": None if received is None else _user_agent(received),
         "bytes_in": exchange.bytes_in,
         "bytes_out": exchange.bytes_out,
-        "issuer": None if claims is None else claims.issuer,
-        "client_id": None if claims is None else claims.client_id or None,
-        "sub": None if claims is None else claims.subject or None,
-        "aud": [] if claims is None else [printable(audience) for audience in claims.audience],
-        "jti_hash": None if token is None else token.jti_hash,
-        "kid": None if token is None or token.kid is None else printable(token.kid),
-        "alg": None if token is None else token.algorithm,
-        "token_exp": None if claims is None else int(claims.expires_at),
-        "token_kind": None if token is None else "jwt",
-        "scopes_required": [] if route is None else list(route.rule.scopes_named),
-        "scopes_granted": [] if claims is None else list(claims.scopes),
-        "scopes_missing": [] if denial is None else list(denial.scopes_missing),
+        **(NO_TOKEN if token is None else token.record),
+        "scopes_required": () if route is None else route.rule.scopes_named,
+        "scopes_granted": () if token is None else token.claims.scopes,
+        "scopes_missing": () if denial is None else denial.scopes_missing,
         "decision": "deny" if denial is not None and denial.keeps_out else "allow",
         "reason": None if denial is None else denial.reason.value,
         "would_deny": None,
@@ -105,23 +97,24 @@ def _record(exchange: Exchange, seconds: float) -> AccessRecord:
         "upstream": None if exchange.upstream is None else exchange.upstream.settings.name,
         "upstream_status": exchange.upstream_status,
         "retries": exchange.retries,
-        "ms_total": round(seconds * 1000, 3),
-        "ms_verify": None if verify is None else round(verify * 1000, 3),
-        "ms_upstream": _milliseconds_of_upstream(exchange),
-        "cache_hit": None if judgement is None else judgement.cached,
+        "ms_total": _milliseconds(seconds),
+        "ms_verify": None if verify_seconds is None else _milliseconds(verify_seconds),
+        "ms_upstream": None if exchange.upstream_seconds is None else _milliseconds(exchange.upstream_seconds),
+        "cache_hit": cached,
         "aborted": exchange.aborted,
     }
 
 
-def _path(exchange: Exchange) -> str | None:
-    """The path as received, without its query."""
-    if exchange.message is None:
-        return None
-    return printable(exchange.message.path.partition("?")[0])
+def _milliseconds(seconds: float) -> float:
+    return int(seconds * 1e6) / 1000
 
 
-def _milliseconds_of_upstream(exchange: Exchange) -> float | None:
-    """From the request's going out to the head of the answer."""
-    if exchange.forwarded_at is None or exchange.answered_at is None:
-        return None
-    return round((exchange.answered_at - exchange.forwarded_at) * 1000, 3)
+@lru_cache(maxsize=16)
+def http_version(version: tuple[int, int]) -> str:
+    """An HTTP version as the record shows it."""
+    return f"{version[0]}.{version[1]}"
+
+
+def _user_agent(received: ReceivedHead) -> str | None:
+    agent = received.user_agent
+    return None if agent is None else printable(agent.decode("latin-1"))

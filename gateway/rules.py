@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from gateway.policy.bearer import take_token
 from gateway.policy.decision import NO_EVIDENCE, Allow, Evidence, decide
-from gateway.policy.denial import Denial
+from gateway.policy.denial import Denial, Reason
 from gateway.policy.forwarding import TrustedProxies
 from gateway.policy.model import RequestHead, Route
 from gateway.policy.routes import RouteTable
@@ -78,3 +78,7 @@ def judge(head: RequestHead, table: RouteTable, verifier: TokenVerifier, now: fl
     if not isinstance(verified, VerifiedToken):
         return Judgement(verified, route, None, cached, seconds)
     return Judgement(decide(route.rule, Evidence(verified.claims)), route, verified, cached, seconds)
+
+
+NOT_JUDGED = Judgement(Denial(Reason.REQUEST_MALFORMED, "the request's form was refused before it was judged"))
+"""What stands in the place of a judgement until there is one."""

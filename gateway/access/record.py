@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TypedDict
 
@@ -30,7 +31,7 @@ class AccessRecord(TypedDict):
     host: str | None
     path: str | None
     route: str | None
-    query_keys: list[str]
+    query_keys: Sequence[str]
     http_version: str | None
     user_agent: str | None
     bytes_in: int
@@ -38,15 +39,15 @@ class AccessRecord(TypedDict):
     issuer: str | None
     client_id: str | None
     sub: str | None
-    aud: list[str]
+    aud: Sequence[str]
     jti_hash: str | None
     kid: str | None
     alg: str | None
     token_exp: int | None
     token_kind: str | None
-    scopes_required: list[str]
-    scopes_granted: list[str]
-    scopes_missing: list[str]
+    scopes_required: Sequence[str]
+    scopes_granted: Sequence[str]
+    scopes_missing: Sequence[str]
     decision: str
     reason: str | None
     would_deny: str | None
@@ -62,18 +63,8 @@ class AccessRecord(TypedDict):
 
 
 def render(record: AccessRecord) -> bytes:
-    """One line, its end included. JSON escapes what could end a line; `printable` has done the rest."""
+    """One line, its end included. JSON escapes what could end a line; `policy.printable` has done the rest."""
     return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
-
-
-def printable(text: str) -> str:
-    """Text of a request or a token, made safe for a line: printable ASCII, the rest as escapes.
-
-    U+2028, C1 controls and terminal escapes end lines or worse for some reader.
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    return text.encode("unicode_escape", "backslashreplace").decode("ascii")
 
 
 def timestamp(now: float) -> str:

@@ -99,7 +99,14 @@ _DROPPED = frozenset(
 _RESPONSE_DROPPED = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
 )
+_HTTP_1_1 = (1, 1)
+_NO_BODY: tuple[int | None, bool] = (None, False)
+# Members of an enumeration are looked up slowly, and these are asked for each field of each request.
+_END_TO_END, _DROP, _FORWARDING = Kind.END_TO_END, Kind.DROPPED, Kind.FORWARDING
+_AUTHORIZATION, _CONNECTION, _HOST_FIELD = Kind.AUTHORIZATION, Kind.CONNECTION, Kind.HOST
+_USER_AGENT = Kind.USER_AGENT
 _HOST = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
+_USUAL_OPTIONS = frozenset({b"close", b"keep-alive"})
 _LENGTH = re.compile(rb"[0-9]{1,18}\Z")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*\Z")
 
@@ -151,7 +158,9 @@ class ReceivedHead(NamedTuple):
         return values[0] if values else None
 
 
-def read_head(method: str, target: str, version: tuple[int, int], fields: Sequence[Field]) -> ReceivedHead | Denial:
+def read_head(  # noqa: C901 - one loop over all fields of each request, with no call where none is needed
+    method: str, target: str, version: tuple[int, int], fields: Sequence[Field]
+) -> ReceivedHead | Denial:
     """Sort a request's fields and judge its form.
 
     Args:
@@ -164,32 +173,37 @@ def read_head(method: str, target: str, version: tuple[int, int], fields: Sequen
         The head, or a Denial: request_malformed, target_invalid.
     """
     end_to_end: list[Field] = []
-    special: dict[Kind, list[bytes]] = {}
     forwarding: list[Field] = []
+    hosts: list[bytes] = []
+    authorization: list[bytes] = []
+    special: dict[Kind, list[bytes]] = {}
     for field in fields:
         kind = kind_of(field[0])
-        if kind is Kind.END_TO_END:
+        if kind is _END_TO_END:
             end_to_end.append(field)
-        elif kind is Kind.FORWARDING:
+        elif kind is _HOST_FIELD:
+            hosts.append(field[1])
+        elif kind is _AUTHORIZATION:
+            authorization.append(field[1])
+        elif kind is _FORWARDING:
             forwarding.append(field)
-        elif kind is not Kind.DROPPED:
+        elif kind is not _DROP:
             special.setdefault(kind, []).append(field[1])
-            if kind is Kind.USER_AGENT:
+            if kind is _USER_AGENT:
                 end_to_end.append(field)
-    framing = _framing(version, special)
+    framing = _NO_BODY if version == _HTTP_1_1 and not special else _framing(version, special)
     if isinstance(framing, Denial):
         return framing
     canonical = canonical_target(target)
     if isinstance(canonical, Denial):
         return canonical
-    host = _host(version, special.get(Kind.HOST))
+    host = _host(version, hosts)
     if isinstance(host, Denial):
         return host
-    if Kind.CONNECTION in special:
-        end_to_end = without_connection_named(end_to_end, special[Kind.CONNECTION])
+    if special and _CONNECTION in special:
+        end_to_end = without_connection_named(end_to_end, special[_CONNECTION])
     path, query, oddities = canonical
-    authorization = tuple(special.get(Kind.AUTHORIZATION, ()))
-    head = RequestHead(method, target, path, query, oddities, host, authorization)
+    head = RequestHead(method, target, path, query, oddities, host, tuple(authorization))
     return ReceivedHead(head, end_to_end, special, forwarding, *framing)
 
 
@@ -213,14 +227,18 @@ def _framing(version: tuple[int, int], special: dict[Kind, list[bytes]]) -> tupl
     return (int(lengths[0]) if lengths else None), bool(codings)
 
 
-def _host(version: tuple[int, int], values: list[bytes] | None) -> str | Denial:
+def _host(version: tuple[int, int], values: list[bytes]) -> str | Denial:
     """The Host field (RFC 9112 §3.2): one, and a host with an optional port; nothing that a URL could hide in."""
-    if values is None:
+    if not values:
         return "" if version == (1, 0) else _malformed("no Host field")
-    host = values[0].decode("latin-1")
-    if len(values) > 1 or _HOST.match(host) is None:
-        return _malformed("Host is not one host name or address with an optional port")
-    return host
+    host = _read_host(values[0]) if len(values) == 1 else None
+    return _malformed("Host is not one host name or address with an optional port") if host is None else host
+
+
+@lru_cache(maxsize=1024)
+def _read_host(value: bytes) -> str | None:
+    host = value.decode("latin-1")
+    return None if _HOST.match(host) is None else host
 
 
 def _malformed(detail: str) -> Denial:
@@ -232,8 +250,10 @@ def connection_options(values: Iterable[bytes]) -> frozenset[bytes]:
     return frozenset(option.strip().lower() for value in values for option in value.split(b","))
 
 
-def without_connection_named(fields: list[Field], connection: Iterable[bytes]) -> list[Field]:
+def without_connection_named(fields: list[Field], connection: Sequence[bytes]) -> list[Field]:
     """The fields without those that Connection names."""
+    if len(connection) == 1 and connection[0].lower() in _USUAL_OPTIONS:
+        return fields
     named = connection_options(connection) - {b"close", b"keep-alive", b""}
     return [field for field in fields if field[0].lower() not in named] if named else fields
 
@@ -255,18 +275,23 @@ def is_field_value(value: bytes) -> bool:
     return _VALUE.match(value) is not None
 
 
+@lru_cache(maxsize=256)
+def read_reason(text: str) -> bytes | None:
+    """A reason phrase as it goes on, None where it holds a control character."""
+    reason = text.encode("utf-8", "surrogateescape")
+    return reason if is_field_value(reason) else None
+
+
 class ResponseHead(NamedTuple):
     """An upstream's answer, as far as its form can be relied on.
 
     Attributes:
-        end_to_end: fields that go on unchanged, in order, without those of framing.
+        lines: the fields that go on unchanged, in order, as field lines; without those of framing.
         content_length: of the body, or None.
-        chunked: whether the body is chunked.
     """
 
-    end_to_end: list[Field]
+    lines: bytes
     content_length: int | None
-    chunked: bool
 
 
 def read_response(fields: Sequence[Field]) -> ResponseHead | Denial:
@@ -275,27 +300,34 @@ def read_response(fields: Sequence[Field]) -> ResponseHead | Denial:
     Returns:
         The head, or a Denial upstream_invalid for conflicting framing or control characters (RFC 9112 §6.3, §11.1).
     """
+    if not is_field_value(b"".join([value for _, value in fields])):
+        return Denial(Reason.UPSTREAM_INVALID, "a control character in a field of the answer")
     end_to_end: list[Field] = []
-    connection: list[bytes] = []
-    lengths: list[bytes] = []
-    codings: list[bytes] = []
+    framing: dict[bytes, list[bytes]] = {}
     for field in fields:
-        name, value = field
-        if not is_field_value(value):
-            return Denial(Reason.UPSTREAM_INVALID, "a control character in a field of the answer")
-        lower = name.lower()
-        if lower == b"content-length":
-            lengths.append(value)
-        elif lower not in _RESPONSE_DROPPED:
+        name = _framing_name(field[0])
+        if name is None:
             end_to_end.append(field)
-        elif lower == b"connection":
-            connection.append(value)
-        elif lower == b"transfer-encoding":
-            codings.append(value.lower())
+        else:
+            framing.setdefault(name, []).append(field[1])
+    lengths = framing.get(b"content-length", [])
+    codings = [coding.lower() for coding in framing.get(b"transfer-encoding", [])]
     if len(lengths) > 1 or (lengths and (codings or _LENGTH.match(lengths[0]) is None)):
         return Denial(Reason.UPSTREAM_INVALID, "conflicting lengths in the answer")
     if codings and codings != [b"chunked"]:
         return Denial(Reason.UPSTREAM_INVALID, "the answer's Transfer-Encoding is not chunked")
-    if connection:
-        end_to_end = without_connection_named(end_to_end, connection)
-    return ResponseHead(end_to_end, int(lengths[0]) if lengths else None, bool(codings))
+    if b"connection" in framing:
+        end_to_end = without_connection_named(end_to_end, framing[b"connection"])
+    return ResponseHead(field_lines(end_to_end), int(lengths[0]) if lengths else None)
+
+
+@lru_cache(maxsize=1024)
+def _framing_name(name: bytes) -> bytes | None:
+    """The lower-case name of a field that is this connection's own affair, None for one that goes on."""
+    lower = name.lower()
+    return lower if lower == b"content-length" or lower in _RESPONSE_DROPPED else None
+
+
+def field_lines(fields: Iterable[Field]) -> bytes:
+    """Fields as they go out."""
+    return b"".join([b"%b: %b\r\n" % field for field in fields])

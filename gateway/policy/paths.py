@@ -8,6 +8,7 @@ undone for the comparison with route templates only.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -97,13 +98,13 @@ _LOGGABLE_KEY = re.compile(r"[A-Za-z0-9._\[\]-]{1,64}\Z")
 _PLAIN_WORD = re.compile(r"[A-Za-z_-]{1,16}\Z")
 
 
-def query_keys(query: str) -> list[str]:
+def query_keys(query: str) -> Sequence[str]:
     """The names of a query's parameters, in order, for the log: never a value.
 
     Something that stands alone may be a value (or a token), so it shows as `*` unless it is a short plain word.
     """
     if not query:
-        return []
+        return ()
     return [_loggable_key(pair) for pair in query.split("&")]
 
 

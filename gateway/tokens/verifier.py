@@ -7,9 +7,8 @@ which a reload replaces. Whether the token satisfies a route is decided anew for
 from __future__ import annotations
 
 import hashlib
-import secrets
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypedDict
 
 from cachetools import LRUCache
 
@@ -17,8 +16,9 @@ from gateway.policy.claims import check_times
 from gateway.policy.denial import Denial
 from gateway.policy.headers import identity_lines
 from gateway.policy.model import BearerToken, Claims, TrustedIssuer
+from gateway.policy.printable import printable
 from gateway.tokens.keys import KeySet
-from gateway.tokens.verify import UnknownKey, verify
+from gateway.tokens.verify import UnknownKey, Verification, verify
 
 
 class Keys(Protocol):
@@ -28,6 +28,33 @@ class Keys(Protocol):
     def current(self) -> KeySet | None:
         """The keys at this moment."""
         ...
+
+
+class TokenRecord(TypedDict):
+    """What the access record says of a token; None for all of it where none was verified."""
+
+    issuer: str | None
+    client_id: str | None
+    sub: str | None
+    aud: tuple[str, ...]
+    jti_hash: str | None
+    kid: str | None
+    alg: str | None
+    token_exp: int | None
+    token_kind: str | None
+
+
+NO_TOKEN: TokenRecord = {
+    "issuer": None,
+    "client_id": None,
+    "sub": None,
+    "aud": (),
+    "jti_hash": None,
+    "kid": None,
+    "alg": None,
+    "token_exp": None,
+    "token_kind": None,
+}
 
 
 class VerifiedToken(NamedTuple):
@@ -41,6 +68,7 @@ class VerifiedToken(NamedTuple):
         algorithm: of the signature.
         identity: the identity fields towards the upstream, as field lines.
         jti_hash: keyed hash of issuer and `jti`, or None where the token has no `jti`.
+        record: the members of the access record that speak of the token.
     """
 
     claims: Claims
@@ -50,6 +78,7 @@ class VerifiedToken(NamedTuple):
     algorithm: str
     identity: bytes
     jti_hash: str | None
+    record: TokenRecord
 
 
 def jti_hash(key: bytes, issuer: str, jti: str) -> str | None:
@@ -76,7 +105,6 @@ class TokenVerifier:
         self._by_iss = {issuer.issuer: issuer for issuer in self._by_name.values()}
         self._keys = keys
         self._log_key = log_key
-        self._cache_key = secrets.token_bytes(32)
         self._verified: LRUCache[bytes, VerifiedToken] = LRUCache(maxsize=capacity)
 
     def __len__(self) -> int:
@@ -88,7 +116,7 @@ class TokenVerifier:
         Returns:
             The token; a Denial where it has meanwhile expired; None where it has to be verified.
         """
-        digest = self._digest(token)
+        digest = _digest(token)
         known = self._verified.get(digest)
         if known is None:
             return None
@@ -96,7 +124,8 @@ class TokenVerifier:
         if keys is None or known.thumbprint not in keys.thumbprints:
             del self._verified[digest]
             return None
-        if (denial := check_times(known.claims, known.leeway, now)) is not None:
+        denial = check_times(known.claims, known.leeway, now)
+        if denial is not None:
             del self._verified[digest]
             return denial
         return known
@@ -106,22 +135,31 @@ class TokenVerifier:
         verification = verify(token, self._by_iss, self._keys_of, now)
         if isinstance(verification, Denial | UnknownKey):
             return verification
-        claims, key, algorithm = verification
-        verified = VerifiedToken(
-            claims,
-            self._by_name[claims.issuer_name].leeway,
-            key.thumbprint,
-            key.kid,
-            algorithm,
-            identity_lines(claims),
-            jti_hash(self._log_key, claims.issuer, claims.jti),
-        )
-        self._verified[self._digest(token)] = verified
+        verified = self._describe(verification)
+        self._verified[_digest(token)] = verified
         return verified
+
+    def _describe(self, verification: Verification) -> VerifiedToken:
+        claims, key, algorithm = verification
+        hashed = jti_hash(self._log_key, claims.issuer, claims.jti)
+        record: TokenRecord = {
+            "issuer": claims.issuer,
+            "client_id": claims.client_id or None,
+            "sub": claims.subject or None,
+            "aud": tuple(map(printable, claims.audience)),
+            "jti_hash": hashed,
+            "kid": None if key.kid is None else printable(key.kid),
+            "alg": algorithm,
+            "token_exp": int(claims.expires_at),
+            "token_kind": "jwt",
+        }
+        leeway = self._by_name[claims.issuer_name].leeway
+        return VerifiedToken(claims, leeway, key.thumbprint, key.kid, algorithm, identity_lines(claims), hashed, record)
 
     def _keys_of(self, issuer: str) -> KeySet | None:
         return self._keys[issuer].current
 
-    def _digest(self, token: BearerToken) -> bytes:
-        """What a token is remembered by: no token is kept in memory."""
-        return hashlib.blake2b(token.value, digest_size=16, key=self._cache_key).digest()
+
+def _digest(token: BearerToken) -> bytes:
+    """What a token is remembered by: no token is kept in memory."""
+    return hashlib.sha256(token.value).digest()

@@ -36,6 +36,10 @@ class UpstreamExchange(Protocol):
         """Some of the answer's body has come."""
         ...
 
+    def on_pause(self) -> None:
+        """No more of the answer is at hand now."""
+        ...
+
     def on_end(self) -> None:
         """The answer is complete."""
         ...
@@ -262,8 +266,11 @@ class UpstreamConnection(asyncio.Protocol):
         data = payload.read_nowait()
         if data:
             exchange.on_data(data)
-        if payload.is_eof() and self.exchange is exchange:
-            self._end(exchange)
+        if self.exchange is exchange:
+            if payload.is_eof():
+                self._end(exchange)
+            else:
+                exchange.on_pause()
 
     def _end(self, exchange: UpstreamExchange) -> None:
         """The answer is complete. The connection serves again if both sides have said all, and nothing more."""
