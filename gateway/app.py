@@ -128,7 +128,9 @@ class Gateway:
         for upstream in self._rules.upstreams.values():
             running.callback(upstream.close)
         running.push_async_callback(await self._keep_keys_fresh())
-        proxy = Proxy(self._rules, Recorder(self._access_log, self._counters), self._clock)
+        self._recorder = Recorder(self._access_log, self._counters)
+        running.callback(self._recorder.flush)
+        proxy = Proxy(self._rules, self._recorder, self._clock)
         self._listener = Listener(proxy, build.client_limits(config.limits), config.limits.connections, self._deadlines)
         admin = AdminServer(self.snapshot, *config.admin)
         running.push_async_callback(admin.close)
@@ -219,6 +221,7 @@ class Gateway:
 
     def snapshot(self) -> Snapshot:
         """All that an operator is shown."""
+        self._recorder.flush()
         counters, access_log = self._counters, self._access_log
         return Snapshot(
             version=__version__,

@@ -18,7 +18,7 @@ from aiohttp.http_parser import RawRequestMessage, RawResponseMessage
 from gateway.downstream.connection import ClientConnection
 from gateway.policy.denial import Denial, Reason, refuse
 from gateway.policy.forwarding import forwarding_lines, read_traceparent
-from gateway.policy.headers import Kind, ReceivedHead, field_lines, identity_lines, read_reason, read_response
+from gateway.policy.headers import Kind, ReceivedHead, identity_lines, read_reason, read_response
 from gateway.policy.model import RequestHead, Route
 from gateway.rules import NOT_JUDGED, Judgement, Rules
 from gateway.upstream.connection import UpstreamConnection
@@ -219,7 +219,7 @@ class Exchange:
             head.target.encode("ascii"),
             f"Host: {head.host}\r\n".encode() if preserve_host else upstream.host_line,
             _NOBODY if judgement.token is None else judgement.token.identity,
-            field_lines(received.end_to_end),
+            received.end_to_end,
             self._forwarding(received),
             self._trace(received),
             self._special_lines(received, judgement.route),

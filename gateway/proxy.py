@@ -14,8 +14,9 @@ from gateway.policy.decision import Allow
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.headers import read_head
 from gateway.recorder import Recorder
-from gateway.rules import Rules, judge
+from gateway.rules import Familiar, Rules, judge
 from gateway.tokens.key_source import KeySource
+from gateway.tokens.verifier import VerifiedToken
 from gateway.tokens.verify import UnknownKey
 
 log = logging.getLogger(__name__)
@@ -40,12 +41,21 @@ class Proxy:
         """Take a request head from a client."""
         exchange = self._exchange(connection, message)
         try:
-            received = read_head(message.method, message.path, message.version, message.raw_headers)
+            familiar = connection.familiar
+            if isinstance(familiar, Familiar) and familiar.resembles(exchange.rules, message):
+                received = familiar.received.of(message.method, message.path)
+            else:
+                connection.familiar = familiar = None
+                received = read_head(message.method, message.path, message.version, message.raw_headers)
             if isinstance(received, Denial):
                 exchange.refuse(received)
-            else:
-                exchange.received = received
-                self._travel(exchange)
+                return
+            exchange.received = received
+            self._travel(exchange, None if familiar is None else familiar.token)
+            if familiar is None and exchange.denial is None:
+                connection.familiar = Familiar(
+                    exchange.rules, message.version, message.raw_headers, received, exchange.judgement.token
+                )
         except Exception as error:  # noqa: BLE001 - the last line of defence
             fail_closed(exchange, error)
 
@@ -56,23 +66,24 @@ class Proxy:
     def _exchange(self, connection: ClientConnection, message: RawRequestMessage | None) -> Exchange:
         return Exchange(connection, message, self.rules, self._recorder.record, self._later, self._clock())
 
-    def _travel(self, exchange: Exchange, *, looked: bool = False) -> None:
+    def _travel(self, exchange: Exchange, known: VerifiedToken | None = None, *, looked: bool = False) -> None:
         """The journey; where it has to wait, a task takes it up again."""
         rules = exchange.rules
-        exchange.judgement = judgement = judge(exchange.head, rules.table, rules.verifier, self._clock())
-        match judgement.outcome:
-            case Denial() as denial:
-                exchange.refuse(denial)
-            case UnknownKey() as unknown if looked:
-                exchange.refuse(_without_key(unknown, rules.keys[unknown.issuer]))
-            case UnknownKey() as unknown:
+        exchange.judgement = judgement = judge(exchange.head, rules.table, rules.verifier, self._clock(), known)
+        outcome = judgement.outcome
+        if isinstance(outcome, Allow) and judgement.route is not None:
+            upstream = rules.upstreams[judgement.route.upstream]
+            if not exchange.forward_at_once(upstream):
                 exchange.wait()
-                self._later(exchange, self._look_for_key(exchange, unknown))
-            case Allow() if judgement.route is not None:
-                upstream = rules.upstreams[judgement.route.upstream]
-                if not exchange.forward_at_once(upstream):
-                    exchange.wait()
-                    self._later(exchange, exchange.forward(upstream))
+                self._later(exchange, exchange.forward(upstream))
+        elif isinstance(outcome, UnknownKey):
+            if looked:
+                exchange.refuse(_without_key(outcome, rules.keys[outcome.issuer]))
+            else:
+                exchange.wait()
+                self._later(exchange, self._look_for_key(exchange, outcome))
+        elif isinstance(outcome, Denial):
+            exchange.refuse(outcome)
 
     async def _look_for_key(self, exchange: Exchange, unknown: UnknownKey) -> None:
         await exchange.rules.keys[unknown.issuer].look_for(unknown.kid)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
+
+from aiohttp.http_parser import RawRequestMessage
 
 from gateway.policy.bearer import take_token
 from gateway.policy.decision import NO_EVIDENCE, Allow, Evidence, decide
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.forwarding import TrustedProxies
+from gateway.policy.headers import Field, ReceivedHead
 from gateway.policy.model import RequestHead, Route
 from gateway.policy.routes import RouteTable
 from gateway.tokens.key_source import KeySource
@@ -60,24 +63,61 @@ class Judgement(NamedTuple):
     seconds: float | None = None
 
 
-def judge(head: RequestHead, table: RouteTable, verifier: TokenVerifier, now: float) -> Judgement:
-    """Match, take, verify, decide. Never waits, and changes nothing but the verifier's memory."""
+def judge(
+    head: RequestHead, table: RouteTable, verifier: TokenVerifier, now: float, known: VerifiedToken | None = None
+) -> Judgement:
+    """Match, take, verify, decide. Never waits, and changes nothing but the verifier's memory.
+
+    Args:
+        head: what is judged.
+        table: the routes.
+        verifier: verifies its token.
+        now: seconds since the epoch.
+        known: the token that this verifier found in the very same Authorization field before.
+    """
     route = table.match(head)
     if isinstance(route, Denial):
         return Judgement(route)
-    if route.rule.public:
-        return Judgement(decide(route.rule, NO_EVIDENCE), route)
-    token = take_token(head)
-    if isinstance(token, Denial):
-        return Judgement(replace(token, scopes_required=route.rule.scopes_named), route)
+    rule = route.rule
+    if rule.public:
+        return Judgement(decide(rule, NO_EVIDENCE), route)
     started = time.perf_counter()
-    recalled = verifier.recall(token, now)
-    cached = recalled is not None
-    verified = recalled if recalled is not None else verifier.verify(token, now)
+    verified: VerifiedToken | UnknownKey | Denial
+    if known is not None and verifier.holds(known, now):
+        cached, verified = True, known
+    else:
+        token = take_token(head)
+        if isinstance(token, Denial):
+            return Judgement(replace(token, scopes_required=rule.scopes_named), route)
+        recalled = verifier.recall(token, now)
+        cached = recalled is not None
+        verified = recalled if recalled is not None else verifier.verify(token, now)
     seconds = time.perf_counter() - started
-    if not isinstance(verified, VerifiedToken):
-        return Judgement(verified, route, None, cached, seconds)
-    return Judgement(decide(route.rule, Evidence(verified.claims)), route, verified, cached, seconds)
+    if isinstance(verified, VerifiedToken):
+        return Judgement(decide(rule, Evidence(verified.claims)), route, verified, cached, seconds)
+    return Judgement(verified, route, None, cached, seconds)
+
+
+class Familiar(NamedTuple):
+    """A request that was let in, kept with its connection: the next one differs in little but its target.
+
+    Attributes:
+        rules: under which it was judged.
+        version: of HTTP.
+        fields: as received.
+        received: its head.
+        token: its verified token.
+    """
+
+    rules: Rules
+    version: tuple[int, int]
+    fields: Sequence[Field]
+    received: ReceivedHead
+    token: VerifiedToken | None
+
+    def resembles(self, rules: Rules, message: RawRequestMessage) -> bool:
+        """Whether a request under these rules has the very same version and fields."""
+        return rules is self.rules and message.raw_headers == self.fields and message.version == self.version
 
 
 NOT_JUDGED = Judgement(Denial(Reason.REQUEST_MALFORMED, "the request's form was refused before it was judged"))

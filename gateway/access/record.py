@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TypedDict
 
-import orjson
-
 VERSION = 1
 
 
@@ -60,11 +58,6 @@ class AccessRecord(TypedDict):
     ms_upstream: float | None
     cache_hit: bool | None
     aborted: bool
-
-
-def render(record: AccessRecord) -> bytes:
-    """One line, its end included. JSON escapes what could end a line; `policy.printable` has done the rest."""
-    return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def timestamp(now: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import logging
 import os
@@ -85,11 +86,19 @@ async def _serve(gateway: Gateway, surroundings: Surroundings) -> None:
         loop.add_signal_handler(number, stopped.set)
     await gateway.start()
     loop.add_signal_handler(signal.SIGUSR1, gateway.reopen_log)
+    calm_collector()
     async with surroundings(gateway):
         await stopped.wait()
         log.info("draining: no new requests are taken, those in flight finish")
         await gateway.drain()
     log.info("stopped")
+
+
+def calm_collector() -> None:
+    """Spare the cycle collector what stays for good, and let it look less often: requests leave no cycles behind."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 @asynccontextmanager

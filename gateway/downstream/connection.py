@@ -109,6 +109,7 @@ class ClientConnection(asyncio.Protocol):
         peer: the client's address.
         closing: whether no request will be taken after the present one.
         forwarding: field lines about the way of requests to here, remembered with the Host that they hold.
+        familiar: what the service remembers of the last request.
         deadline: see `Deadlines`.
     """
 
@@ -132,6 +133,7 @@ class ClientConnection(asyncio.Protocol):
         self.deadline = NEVER
         self.peer = ""
         self.forwarding: tuple[str, bytes] | None = None
+        self.familiar: object = None
 
     # What asyncio calls
 

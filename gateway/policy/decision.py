@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.model import Claims, Rule
@@ -13,8 +14,7 @@ class Allow:
     """The request may enter."""
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """All that is known and verified about the caller.
 
     Attributes:
@@ -45,11 +45,11 @@ def decide(rule: Rule, evidence: Evidence) -> Allow | Denial:
 
 def _decide_scopes(rule: Rule, claims: Claims) -> Allow | Denial:
     granted = claims.scope_set
-    missing = [scope for scope in rule.all_of if scope not in granted]
-    if rule.any_of and granted.isdisjoint(rule.any_of):
-        missing.extend(rule.any_of)
-    elif not missing:
+    if granted.issuperset(rule.all_of) and not (rule.any_of and granted.isdisjoint(rule.any_of)):
         return ALLOW
+    missing = [scope for scope in rule.all_of if scope not in granted]
+    if granted.isdisjoint(rule.any_of):
+        missing.extend(rule.any_of)
     return Denial(
         Reason.SCOPE_INSUFFICIENT,
         f"the route demands {describe_scopes(rule)}; the token grants {' '.join(claims.scopes) or 'none'}",

@@ -108,6 +108,8 @@ _USER_AGENT = Kind.USER_AGENT
 _HOST = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
 _USUAL_OPTIONS = frozenset({b"close", b"keep-alive"})
 _LENGTH = re.compile(rb"[0-9]{1,18}\Z")
+_LENGTH_DIGITS = 18
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*\Z")
 
 
@@ -133,7 +135,7 @@ class ReceivedHead(NamedTuple):
 
     Attributes:
         head: what is judged.
-        end_to_end: fields that go on unchanged, in order.
+        end_to_end: fields that go on unchanged, in order, as field lines.
         special: the values of each field that has a meaning of its own.
         forwarding: fields that describe the way of the request to here; worth what the peer is worth.
         content_length: of the body; None where it is chunked or absent.
@@ -141,11 +143,21 @@ class ReceivedHead(NamedTuple):
     """
 
     head: RequestHead
-    end_to_end: list[Field]
+    end_to_end: bytes
     special: dict[Kind, list[bytes]]
     forwarding: list[Field]
     content_length: int | None
     chunked: bool
+
+    def of(self, method: str, target: str) -> ReceivedHead | Denial:
+        """The head of another request with the very same version and fields."""
+        canonical = canonical_target(target)
+        if isinstance(canonical, Denial):
+            return canonical
+        path, query, oddities = canonical
+        _, end_to_end, special, forwarding, length, chunked = self
+        head = RequestHead(method, target, path, query, oddities, self.head.host, self.head.authorization)
+        return ReceivedHead(head, end_to_end, special, forwarding, length, chunked)
 
     @property
     def user_agent(self) -> bytes | None:
@@ -204,7 +216,7 @@ def read_head(  # noqa: C901 - one loop over all fields of each request, with no
         end_to_end = without_connection_named(end_to_end, special[_CONNECTION])
     path, query, oddities = canonical
     head = RequestHead(method, target, path, query, oddities, host, tuple(authorization))
-    return ReceivedHead(head, end_to_end, special, forwarding, *framing)
+    return ReceivedHead(head, field_lines(end_to_end), special, forwarding, *framing)
 
 
 def _framing(version: tuple[int, int], special: dict[Kind, list[bytes]]) -> tuple[int | None, bool] | Denial:
@@ -252,8 +264,6 @@ def connection_options(values: Iterable[bytes]) -> frozenset[bytes]:
 
 def without_connection_named(fields: list[Field], connection: Sequence[bytes]) -> list[Field]:
     """The fields without those that Connection names."""
-    if len(connection) == 1 and connection[0].lower() in _USUAL_OPTIONS:
-        return fields
     named = connection_options(connection) - {b"close", b"keep-alive", b""}
     return [field for field in fields if field[0].lower() not in named] if named else fields
 
@@ -300,25 +310,34 @@ def read_response(fields: Sequence[Field]) -> ResponseHead | Denial:
     Returns:
         The head, or a Denial upstream_invalid for conflicting framing or control characters (RFC 9112 §6.3, §11.1).
     """
-    if not is_field_value(b"".join([value for _, value in fields])):
-        return Denial(Reason.UPSTREAM_INVALID, "a control character in a field of the answer")
-    end_to_end: list[Field] = []
+    lines: list[bytes] = []
     framing: dict[bytes, list[bytes]] = {}
     for field in fields:
         name = _framing_name(field[0])
         if name is None:
-            end_to_end.append(field)
+            lines.append(b"%b: %b\r\n" % field)
         else:
             framing.setdefault(name, []).append(field[1])
-    lengths = framing.get(b"content-length", [])
-    codings = [coding.lower() for coding in framing.get(b"transfer-encoding", [])]
-    if len(lengths) > 1 or (lengths and (codings or _LENGTH.match(lengths[0]) is None)):
-        return Denial(Reason.UPSTREAM_INVALID, "conflicting lengths in the answer")
-    if codings and codings != [b"chunked"]:
-        return Denial(Reason.UPSTREAM_INVALID, "the answer's Transfer-Encoding is not chunked")
+    block = b"".join(lines)
+    if _CONTROL.search(block) or not len(lines) == block.count(b"\r") == block.count(b"\n"):
+        return Denial(Reason.UPSTREAM_INVALID, "a control character in a field of the answer")
+    lengths = framing.get(b"content-length")
+    if b"transfer-encoding" in framing:
+        if lengths is not None or [coding.lower() for coding in framing[b"transfer-encoding"]] != [b"chunked"]:
+            return Denial(Reason.UPSTREAM_INVALID, "conflicting lengths in the answer, or a coding other than chunked")
+    elif lengths is not None and (len(lengths) > 1 or not lengths[0].isdigit() or len(lengths[0]) > _LENGTH_DIGITS):
+        return Denial(Reason.UPSTREAM_INVALID, "the answer's Content-Length is not one number")
     if b"connection" in framing:
-        end_to_end = without_connection_named(end_to_end, framing[b"connection"])
-    return ResponseHead(field_lines(end_to_end), int(lengths[0]) if lengths else None)
+        block = _without_named(block, fields, framing[b"connection"])
+    return ResponseHead(block, None if lengths is None else int(lengths[0]))
+
+
+def _without_named(block: bytes, fields: Sequence[Field], connection: Sequence[bytes]) -> bytes:
+    """The field lines without those that Connection names, which hardly any upstream names."""
+    if len(connection) == 1 and connection[0].lower() in _USUAL_OPTIONS:
+        return block
+    end_to_end = [field for field in fields if _framing_name(field[0]) is None]
+    return field_lines(without_connection_named(end_to_end, connection))
 
 
 @lru_cache(maxsize=1024)

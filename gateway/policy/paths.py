@@ -8,7 +8,6 @@ undone for the comparison with route templates only.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -98,7 +97,7 @@ _LOGGABLE_KEY = re.compile(r"[A-Za-z0-9._\[\]-]{1,64}\Z")
 _PLAIN_WORD = re.compile(r"[A-Za-z_-]{1,16}\Z")
 
 
-def query_keys(query: str) -> Sequence[str]:
+def query_keys(query: str) -> tuple[str, ...]:
     """The names of a query's parameters, in order, for the log: never a value.
 
     Something that stands alone may be a value (or a token), so it shows as `*` unless it is a short plain word.

@@ -7,8 +7,9 @@ which a reload replaces. Whether the token satisfies a route is decided anew for
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, Protocol, TypedDict
+from typing import NamedTuple, Protocol
 
 from cachetools import LRUCache
 
@@ -30,33 +31,6 @@ class Keys(Protocol):
         ...
 
 
-class TokenRecord(TypedDict):
-    """What the access record says of a token; None for all of it where none was verified."""
-
-    issuer: str | None
-    client_id: str | None
-    sub: str | None
-    aud: tuple[str, ...]
-    jti_hash: str | None
-    kid: str | None
-    alg: str | None
-    token_exp: int | None
-    token_kind: str | None
-
-
-NO_TOKEN: TokenRecord = {
-    "issuer": None,
-    "client_id": None,
-    "sub": None,
-    "aud": (),
-    "jti_hash": None,
-    "kid": None,
-    "alg": None,
-    "token_exp": None,
-    "token_kind": None,
-}
-
-
 class VerifiedToken(NamedTuple):
     """All that is computed once per token.
 
@@ -68,7 +42,7 @@ class VerifiedToken(NamedTuple):
         algorithm: of the signature.
         identity: the identity fields towards the upstream, as field lines.
         jti_hash: keyed hash of issuer and `jti`, or None where the token has no `jti`.
-        record: the members of the access record that speak of the token.
+        record: the members of the access record that speak of the token, as JSON without braces.
     """
 
     claims: Claims
@@ -78,7 +52,7 @@ class VerifiedToken(NamedTuple):
     algorithm: str
     identity: bytes
     jti_hash: str | None
-    record: TokenRecord
+    record: str
 
 
 def jti_hash(key: bytes, issuer: str, jti: str) -> str | None:
@@ -86,6 +60,25 @@ def jti_hash(key: bytes, issuer: str, jti: str) -> str | None:
     if not jti:
         return None
     return hashlib.blake2b(f"{issuer}\n{jti}".encode(), digest_size=16, key=key).hexdigest()
+
+
+def token_record(claims: Claims | None, kid: str | None, algorithm: str | None, hashed: str | None) -> str:
+    """What the access record says of a token, as JSON members without braces; null where none was verified."""
+    members = {
+        "issuer": claims and claims.issuer,
+        "client_id": (claims and claims.client_id) or None,
+        "sub": (claims and claims.subject) or None,
+        "aud": [printable(audience) for audience in claims.audience] if claims else [],
+        "jti_hash": hashed,
+        "kid": kid and printable(kid),
+        "alg": algorithm,
+        "token_exp": claims and int(claims.expires_at),
+        "token_kind": claims and "jwt",
+    }
+    return json.dumps(members, separators=(",", ":"))[1:-1]
+
+
+NO_TOKEN = token_record(None, None, None, None)
 
 
 class TokenVerifier:
@@ -130,6 +123,17 @@ class TokenVerifier:
             return denial
         return known
 
+    def holds(self, known: VerifiedToken, now: float) -> bool:
+        """Whether a verification that this object made is still true."""
+        claims, leeway, thumbprint, *_ = known
+        keys = self._keys[claims.issuer_name].current
+        return (
+            keys is not None
+            and thumbprint in keys.thumbprints
+            and now < claims.expires_at + leeway
+            and (claims.not_before is None or now >= claims.not_before - leeway)
+        )
+
     def verify(self, token: BearerToken, now: float) -> VerifiedToken | UnknownKey | Denial:
         """Verify a token and remember it."""
         verification = verify(token, self._by_iss, self._keys_of, now)
@@ -142,18 +146,8 @@ class TokenVerifier:
     def _describe(self, verification: Verification) -> VerifiedToken:
         claims, key, algorithm = verification
         hashed = jti_hash(self._log_key, claims.issuer, claims.jti)
-        record: TokenRecord = {
-            "issuer": claims.issuer,
-            "client_id": claims.client_id or None,
-            "sub": claims.subject or None,
-            "aud": tuple(map(printable, claims.audience)),
-            "jti_hash": hashed,
-            "kid": None if key.kid is None else printable(key.kid),
-            "alg": algorithm,
-            "token_exp": int(claims.expires_at),
-            "token_kind": "jwt",
-        }
         leeway = self._by_name[claims.issuer_name].leeway
+        record = token_record(claims, key.kid, algorithm, hashed)
         return VerifiedToken(claims, leeway, key.thumbprint, key.kid, algorithm, identity_lines(claims), hashed, record)
 
     def _keys_of(self, issuer: str) -> KeySet | None:

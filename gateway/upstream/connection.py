@@ -109,22 +109,22 @@ class UpstreamConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Some of an answer has come; when none is expected, the connection can't be trusted any more."""
-        if self.exchange is None or self._parser is None:
+        exchange, parser = self.exchange, self._parser
+        if exchange is None or parser is None:
             self.close()
             return
         try:
-            messages = self._parser.feed_data(data)[0]
+            messages = parser.feed_data(data)[0]
         except Exception as error:  # noqa: BLE001 - the border to the parser: whatever it raises, this is no HTTP
             self._fail(invalid(f"the answer cannot be parsed ({type(error).__name__})"))
             return
-        if all(self._take_head(message, payload) for message, payload in messages):
-            self._go_on(len(data))
-
-    def _go_on(self, size: int) -> None:
+        for message, payload in messages:
+            if not self._take_head(exchange, message, payload):
+                return
         if self._payload is not None:
-            self._deliver()
+            self._deliver(exchange, self._payload)
         else:
-            self._heard += size
+            self._heard += len(data)
             if self._heard > HEAD_BYTES:
                 self._fail(invalid(f"the answer's head is longer than {HEAD_BYTES} bytes"))
 
@@ -207,7 +207,7 @@ class UpstreamConnection(asyncio.Protocol):
             self.deadline = self._now() + self._origin.idle_timeout
             self._transport.resume_reading()
             if self._payload is not None:
-                self._deliver()
+                self._deliver(self.exchange, self._payload)
 
     def close(self) -> None:
         """Close; whoever waits for an answer is not told."""
@@ -238,39 +238,36 @@ class UpstreamConnection(asyncio.Protocol):
             auto_decompress=False,
         )
 
-    def _take_head(self, message: RawResponseMessage, payload: StreamReader) -> bool:
+    def _take_head(self, exchange: UpstreamExchange, message: RawResponseMessage, payload: StreamReader) -> bool:
         """Take an answer's head; returns whether the exchange goes on."""
-        exchange = self.exchange
-        if exchange is None:
-            return False
         if self._answered:
             # A second answer to one request: whatever it is, nobody asked for it.
             self._keep_alive = False
-        elif message.code == 101:
-            self._fail(invalid("the answer switches protocols, which was not asked for"))
-        elif 100 <= message.code < 200:
-            self._heard = 0
-            exchange.on_informational(message)
-        else:
+        elif message.code >= 200:
             self._answered = True
             self._payload = payload
             self._keep_alive = not message.should_close
             exchange.on_head(message)
+        elif message.code == 101:
+            self._fail(invalid("the answer switches protocols, which was not asked for"))
+        else:
+            self._heard = 0
+            exchange.on_informational(message)
         return self.exchange is exchange
 
-    def _deliver(self) -> None:
-        payload, exchange = self._payload, self.exchange
-        if payload is None or exchange is None or self._held:
+    def _deliver(self, exchange: UpstreamExchange, payload: StreamReader) -> None:
+        if self._held:
             return
-        self.deadline = self._now() + self._origin.idle_timeout
         data = payload.read_nowait()
         if data:
             exchange.on_data(data)
-        if self.exchange is exchange:
-            if payload.is_eof():
-                self._end(exchange)
-            else:
-                exchange.on_pause()
+        if self.exchange is not exchange:
+            return
+        if payload.is_eof():
+            self._end(exchange)
+        else:
+            self.deadline = self._now() + self._origin.idle_timeout
+            exchange.on_pause()
 
     def _end(self, exchange: UpstreamExchange) -> None:
         """The answer is complete. The connection serves again if both sides have said all, and nothing more."""
@@ -304,8 +301,8 @@ class UpstreamConnection(asyncio.Protocol):
             self._fail(invalid(f"the connection ended within the answer's body ({type(error).__name__})"))
             return
         self._held = False
-        if payload.is_eof():
-            self._deliver()
+        if payload.is_eof() and self.exchange is not None:
+            self._deliver(self.exchange, payload)
         elif self.exchange is not None:
             self._fail(invalid("the connection ended within the answer's body"))
 
