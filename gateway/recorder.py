@@ -114,10 +114,11 @@ def _record(exchange: Exchange, seconds: float) -> AccessRecord:
 
 
 def _path(exchange: Exchange) -> str | None:
-    """The path as received, without its query."""
+    """The path as received, without what may hold a secret: query, fragment, and the userinfo of an absolute form."""
     if exchange.message is None:
         return None
-    return printable(exchange.message.path.partition("?")[0])
+    path = exchange.message.path.partition("?")[0].partition("#")[0]
+    return printable(path if path.startswith("/") else path.rpartition("@")[2])
 
 
 def _milliseconds_of_upstream(exchange: Exchange) -> float | None:
