@@ -50,10 +50,17 @@ def _field(text: str) -> tuple[str, str]:
     return name, value.strip(" \t")
 
 
-def _token(_ctx: click.Context, _param: click.Parameter, file: BinaryIO | None) -> bytes | None:
+def _only_one_of_them(ctx: click.Context) -> None:
+    """Said before the second is read: both may name standard input."""
+    if ctx.params.get("token") is not None or ctx.params.get("claims") is not None:
+        raise click.UsageError("Give either --token-file or --claims.")
+
+
+def _token(ctx: click.Context, _param: click.Parameter, file: BinaryIO | None) -> bytes | None:
     """The token of a file, alone on its one line."""
     if file is None:
         return None
+    _only_one_of_them(ctx)
     token = _read(file).strip(b" \t\r\n")
     if not token:
         raise click.BadParameter("there is no token in it.")
@@ -62,9 +69,10 @@ def _token(_ctx: click.Context, _param: click.Parameter, file: BinaryIO | None) 
     return token
 
 
-def _claims(_ctx: click.Context, _param: click.Parameter, file: BinaryIO | None) -> dict[str, object] | None:
+def _claims(ctx: click.Context, _param: click.Parameter, file: BinaryIO | None) -> dict[str, object] | None:
     if file is None:
         return None
+    _only_one_of_them(ctx)
     try:
         return read_object(_read(file))
     except JsonError as error:
@@ -135,8 +143,6 @@ def explain(  # noqa: PLR0913 - one parameter an option
 
     Exit codes: 0 allowed, 1 refused, 2 usage, 3 bad configuration, 4 the issuer's keys cannot be had.
     """
-    if token is not None and claims is not None:
-        raise click.UsageError("Give either --token-file or --claims.")
     logging.basicConfig(stream=sys.stderr, level=logging.ERROR, format="%(message)s")
     config = _configuration(file)
     request = Request(method, path, _with_host(fields, host, str(config.listen)), token)

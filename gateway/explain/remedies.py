@@ -85,7 +85,8 @@ def _malformed(findings: Findings, denial: Denial) -> Iterator[Change]:
     if method not in METHODS and method.upper() in METHODS:
         yield Change(f"write the method as {method.upper()}: methods are case-sensitive (RFC 9110 §9.1)")
         return
-    yield Change(f"correct the request: {shown(denial.detail)}")
+    once = "with each of Host, Content-Length and Authorization at most once"
+    yield Change(f"send a well-formed head, {once}: {shown(denial.detail)}")
 
 
 # The token
@@ -119,10 +120,11 @@ def _issuer(findings: Findings, denial: Denial) -> Iterator[Change]:
     if not isinstance(found, str):
         yield Change(f"use a token whose iss is {trusted}: {shown(denial.detail)}")
         return
-    alike = [issuer for issuer in findings.grounds.issuers if _alike(issuer.issuer) == _alike(found)]
-    spelling = (f"write issuers.{alike[0].name}.issuer as {shown(found)} in {file}: it is compared byte for byte",)
-    add = (f"trust {shown(found)}: add it under issuers in {file}",)
-    yield Change(f"get the token from {trusted}", spelling if alike else add)
+    instead = f"trust {shown(found)}: add it under issuers in {file}"
+    for issuer in findings.grounds.issuers:
+        if _alike(issuer.issuer) == _alike(found):
+            instead = f"write issuers.{issuer.name}.issuer as {shown(found)} in {file}: it is compared byte for byte"
+    yield Change(f"get the token from {trusted}", (instead,))
 
 
 def _alike(url: str) -> str:

@@ -17,6 +17,7 @@ NEAR = 0.6
 MOST = 3
 
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_BEGINS_LIKE_A_PATH = re.compile(r"[/\\%A-Za-z0-9]")
 _MEANT_PLAIN = re.compile(r"[A-Za-z0-9._~/\\;-]")
 
 
@@ -26,6 +27,8 @@ def repaired(target: str) -> str | None:
     It is only a proposal, and `canonical_target` judges it like any other path.
     """
     path = _origin_form(target.partition("?")[0].partition("#")[0])
+    if path is None:
+        return None
     path = _ESCAPE.sub(_undo, path).replace("\\", "/")
     segments: list[str] = []
     parts = [part.partition(";")[0] for part in path.split("/")]
@@ -42,13 +45,14 @@ def repaired(target: str) -> str | None:
     return proposed
 
 
-def _origin_form(target: str) -> str:
-    """The path of an absolute-form target (RFC 9112 §3.2.2)."""
+def _origin_form(target: str) -> str | None:
+    """The path of a target in absolute form, or of one without its first slash (RFC 9112 §3.2)."""
     try:
         parts = urlsplit(target)
     except ValueError:
-        return target
-    return parts.path if parts.scheme and parts.netloc else target
+        return None
+    path = parts.path if parts.scheme and parts.netloc else target
+    return path if _BEGINS_LIKE_A_PATH.match(path) else None
 
 
 def _undo(escape: re.Match[str]) -> str:
