@@ -22,6 +22,7 @@ from gateway.explain.judging import Findings, NoKeys, judge_claims, judge_reques
 from gateway.explain.reading import Request
 from gateway.explain.telling import tell
 from gateway.explain.view import as_json as to_json, show
+from gateway.explain.words import shown
 from gateway.policy.headers import Kind, kind_of
 from gateway.tokens.strict_json import JsonError, read_object
 
@@ -188,7 +189,7 @@ def _unreachable(missing: NoKeys, config: GatewayConfig) -> str:
     own = config.issuers[missing.issuer].embedded
     remedy = "start the gateway, which runs that issuer" if own else "look after the issuer or its address"
     return (
-        f"the issuer {missing.issuer} gives no keys ({missing.detail}), so the token cannot be judged; "
+        f"the issuer {missing.issuer} gives no keys ({shown(missing.detail)}), so the token cannot be judged; "
         f"a gateway without them answers 503 keys_unavailable: {remedy}, or use --claims"
     )
 

@@ -7,7 +7,8 @@ only tells what they found. No rule is written a second time.
     grounds     the configuration as routes, issuers and keys
     stand_in    claims without a signature, as a token that a stand-in key has signed
     judging     the gateway's judgement, with keys looked for where they are missing
-    telling     the judgement as an Explanation: a step for match, take, verify and decide
-    remedies    the smallest change that turns a refusal into entry
+    telling     the judgement as an Explanation (model): a step for match, take, verify (verifying) and decide
+    remedies    the smallest change that turns a refusal into entry (targets, scopes: what takes longer to find)
     view        an Explanation for people, and as JSON
+    words       values and times in words, fit for a terminal
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 from gateway.config.gateway_fields import ALGORITHMS
 from gateway.explain.judging import Findings
@@ -34,14 +33,23 @@ def changes(findings: Findings) -> tuple[Change, ...]:
 
 def _further(findings: Findings) -> Iterator[Change]:
     """What would refuse the same token next, once its verification's fault is gone."""
-    issuer, route = findings.issuer, findings.route
-    if findings.verified is not None or issuer is None or route is None:
+    if findings.verified is not None or findings.route is None:
         return
-    payload = {name: value for name, value in findings.payload.items() if name not in {"cnf", "nbf", "iat"}}
-    valid = payload | {"aud": sorted(issuer.audiences), "exp": findings.now + 1}
-    claims = check_claims(valid, issuer, findings.now)
-    if isinstance(claims, Claims) and isinstance(denial := decide(route.rule, Evidence(claims)), Denial):
-        yield from _REMEDIES[denial.reason](replace(findings, outcome=denial), denial)
+    claims = _claims_if_valid(findings)
+    if claims is not None and isinstance(denial := decide(findings.route.rule, Evidence(claims)), Denial):
+        yield from _REMEDIES[denial.reason](findings, denial)
+
+
+def _claims_if_valid(findings: Findings) -> Claims | None:
+    """The token's claims; where it was refused, those that it would have with audience, times and binding put right."""
+    if findings.verified is not None:
+        return findings.verified.claims
+    issuer = findings.issuer
+    if issuer is None:
+        return None
+    kept = {name: value for name, value in findings.payload.items() if name not in {"cnf", "nbf", "iat"}}
+    claims = check_claims(kept | {"aud": sorted(issuer.audiences), "exp": findings.now + 1}, issuer, findings.now)
+    return claims if isinstance(claims, Claims) else None
 
 
 def _hint(findings: Findings, denial: Denial) -> Iterator[Change]:
@@ -85,6 +93,9 @@ def _malformed(findings: Findings, denial: Denial) -> Iterator[Change]:
     if method not in METHODS and method.upper() in METHODS:
         yield Change(f"write the method as {method.upper()}: methods are case-sensitive (RFC 9110 §9.1)")
         return
+    if findings.route is not None:
+        yield Change(f"send one token, 'Authorization: Bearer TOKEN', and nothing else: {shown(denial.detail)}")
+        return
     once = "with each of Host, Content-Length and Authorization at most once"
     yield Change(f"send a well-formed head, {once}: {shown(denial.detail)}")
 
@@ -107,13 +118,10 @@ def _token_form(findings: Findings, denial: Denial) -> Iterator[Change]:
 
 
 def _issuer(findings: Findings, denial: Denial) -> Iterator[Change]:
-    file, verified, route = findings.grounds.file, findings.verified, findings.route
-    if verified is not None and route is not None:
-        name = verified.claims.issuer_name
-        yield Change(
-            f"use a token of {either(route.rule.issuers)}",
-            (f"add {name} to the issuers of route {route.id} in {file}",),
-        )
+    file, issuer, route = findings.grounds.file, findings.issuer, findings.route
+    if issuer is not None and route is not None:
+        add = f"add {issuer.name} to the issuers of route {route.id} in {file}"
+        yield Change(f"use a token of {either(route.rule.issuers)}", (add,))
         return
     trusted = either([issuer.issuer for issuer in findings.grounds.issuers])
     found = findings.payload.get("iss")
@@ -121,9 +129,9 @@ def _issuer(findings: Findings, denial: Denial) -> Iterator[Change]:
         yield Change(f"use a token whose iss is {trusted}: {shown(denial.detail)}")
         return
     instead = f"trust {shown(found)}: add it under issuers in {file}"
-    for issuer in findings.grounds.issuers:
-        if _alike(issuer.issuer) == _alike(found):
-            instead = f"write issuers.{issuer.name}.issuer as {shown(found)} in {file}: it is compared byte for byte"
+    for near in findings.grounds.issuers:
+        if _alike(near.issuer) == _alike(found):
+            instead = f"write issuers.{near.name}.issuer as {shown(found)} in {file}: it is compared byte for byte"
     yield Change(f"get the token from {trusted}", (instead,))
 
 
@@ -224,14 +232,9 @@ def _proof(findings: Findings, denial: Denial) -> Iterator[Change]:
 
 def _scope(findings: Findings, denial: Denial) -> Iterator[Change]:
     del denial
-    route, issuer = findings.route, findings.issuer
-    if route is None or issuer is None:
-        return
-    payload = {name: value for name, value in findings.payload.items() if name not in {"cnf", "nbf", "iat"}}
-    valid = payload | {"aud": sorted(issuer.audiences), "exp": findings.now + 1}
-    claims = findings.verified.claims if findings.verified is not None else check_claims(valid, issuer, findings.now)
-    if isinstance(claims, Claims):
-        yield from scope_changes(findings.grounds, route, claims)
+    claims = _claims_if_valid(findings)
+    if findings.route is not None and claims is not None:
+        yield from scope_changes(findings.grounds, findings.route, claims)
 
 
 _REMEDIES: dict[Reason, Remedy] = {

@@ -68,7 +68,7 @@ def _why(route: Route, head: RequestHead, findings: Findings, *, fits: bool) -> 
 def _match(findings: Findings, candidates: tuple[Candidate, ...]) -> Step:
     outcome, route = findings.outcome, findings.route
     if route is None:
-        return Step(Mark.FAILED, "match", outcome.detail if isinstance(outcome, Denial) else "")
+        return Step(Mark.FAILED, "match", shown(outcome.detail) if isinstance(outcome, Denial) else "")
     others = len(candidates) - 1
     among = f"the first of {len(candidates)} that fits" if others else "the only route"
     return Step(Mark.OK, "match", f"route {route.id}, {among}")
@@ -99,6 +99,7 @@ def _token_facts(findings: Findings) -> Iterator[Fact]:
     """What the token says of itself: nothing of it is verified yet."""
     compact = findings.compact
     if compact is None:
+        yield Fact(Mark.OK, "kind", "no signed JWT that can be read")
         return
     header = compact.header
     yield Fact(Mark.OK, "kind", "JWT" if not header.typ else f"JWT, typ {shown(header.typ)}")

@@ -69,16 +69,15 @@ def _parts(explanation: Explanation, signs: dict[Mark, str]) -> Iterator[Rendera
 
 
 def _request(explanation: Explanation) -> Text:
-    line = Text(f"{explanation.method} {explanation.path}", "bold")
-    if explanation.query_keys:
-        line.append(f"  query: {', '.join(explanation.query_keys)}", "dim")
-    return line.append(f"  at {moment(explanation.at)}", "dim")
+    query = f"  query: {', '.join(explanation.query_keys)}" if explanation.query_keys else ""
+    asked = (f"{explanation.method} {explanation.path}", "bold")
+    return Text.assemble(asked, (f"{query}  at {moment(explanation.at)}", "dim"))
 
 
 def _headline(step: Step, signs: dict[Mark, str]) -> Text:
-    line = Text(f"{signs[step.mark]} ", _STYLES[step.mark])
-    line.append(f"{step.name:<7}", "bold" if step.mark is not Mark.NOT_REACHED else "dim")
-    return line.append(step.summary, "dim" if step.mark is Mark.NOT_REACHED else "")
+    reached = step.mark is not Mark.NOT_REACHED
+    name, summary = (f"{step.name:<7}", "bold" if reached else "dim"), (step.summary, "" if reached else "dim")
+    return Text.assemble((f"{signs[step.mark]} ", _STYLES[step.mark]), name, summary)
 
 
 def _grid(columns: int) -> Table:
@@ -109,21 +108,22 @@ def _methods(candidate: Candidate) -> str:
 
 
 def _facts(step: Step, signs: dict[Mark, str]) -> Table:
-    grid = _grid(4)
+    says_expected = any(fact.expected for fact in step.facts)
+    grid = _grid(4 if says_expected else 3)
     for fact in step.facts:
         style = _STYLES[fact.mark] if fact.mark is not Mark.OK else ""
-        expected = f"expected {fact.expected}" if fact.expected else ""
-        sign = Text(signs[fact.mark], _STYLES[fact.mark])
-        grid.add_row(sign, Text(fact.name, style), Text(fact.found, style), Text(expected, "dim"))
+        cells = [Text(signs[fact.mark], _STYLES[fact.mark]), Text(fact.name, style), Text(fact.found, style)]
+        if says_expected:
+            cells.append(Text(f"expected {fact.expected}" if fact.expected else "", "dim"))
+        grid.add_row(*cells)
     return grid
 
 
 def _verdict(verdict: Verdict) -> Iterator[RenderableType]:
     if verdict.allowed:
-        yield Text("allowed", "bold green").append(f"  it goes on to {verdict.upstream}", "not bold default")
+        yield Text.assemble(("allowed", "bold green"), f"  it goes on to {verdict.upstream}")
         return
-    line = Text(f"{verdict.status} {verdict.reason}", "bold red")
-    yield line.append(f"  {verdict.title}", "not bold default")
+    yield Text.assemble((f"{verdict.status} {verdict.reason}", "bold red"), f"  {verdict.title}")
     grid = _grid(2)
     for name, value in (*verdict.fields, ("hint", verdict.hint)):
         grid.add_row(Text(name, "dim"), Text(value))

@@ -12,7 +12,9 @@ import pytest
 from aiohttp import web
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
+from hypothesis import given, strategies as st
 from rich.console import Console
+from rich.text import Text
 
 from gateway.app import Gateway
 from gateway.cli.check import examine
@@ -184,7 +186,7 @@ CASES = {
     ),
     "a request line beyond bounds": Case("request_malformed", path="/" + "a" * 40_000, advice=("well-formed",)),
     "no token": Case("token_missing", advice=("scope jobs.read", "https://issuer.example or https://other.example")),
-    "two words": Case("request_malformed", token="Bearer abc", advice=("more than one token",)),
+    "two words": Case("request_malformed", token="Bearer abc", advice=("send one token", "more than one token")),
     "an opaque token": Case("token_malformed", token="opaque", advice=("three base64url parts", "signed JWTs")),
     "another key's token": Case("signature_invalid", token=token(STRANGER), advice=("unchanged", "issuers.main")),
     "an unknown kid": Case("key_unknown", token=token(headers={"kid": "gone"}), advice=("k1", "keys.json")),
@@ -205,6 +207,13 @@ CASES = {
         "/jobs/a/runs",
         token(iss=OTHER, headers={"typ": "at+jwt"}),
         advice=("use a token of main", "add other to the issuers of route run-job"),
+    ),
+    "an issuer that the route does not take, too late": Case(
+        "token_expired",
+        "POST",
+        "/jobs/a/runs",
+        token(iss=OTHER, headers={"typ": "at+jwt"}, exp=1),
+        advice=("get a new token", "use a token of main", "add other to the issuers of route run-job"),
     ),
     "another type": Case("claim_invalid", token=token(iss=OTHER), advice=("at+jwt", "typ: any under issuers.other")),
     "another audience": Case(
@@ -341,6 +350,18 @@ def test_a_token_is_told_with_its_header_and_times_in_words(config: Path) -> Non
     for words in ("a bearer token of", "ES256", "k1", "expires in 59 min (2027-01-15T08:59:59Z)", "iat was 1 min ago"):
         assert words in result.stdout
     assert result.stderr == ""
+
+
+def test_an_opaque_token_is_told_with_its_size(config: Path) -> None:
+    output = run(config, "GET", "/jobs", "--token-file", "-", stdin="opaque").stdout
+    assert "a bearer token of 6 characters" in output
+    assert "no signed JWT" in output
+
+
+def test_a_long_value_stays_on_its_line_where_there_is_no_terminal(config: Path) -> None:
+    kid = "_3_3hjAaIwWMvwi_5098VsQNY_R69q6fEKDI4PWtRB4"
+    result = run(config, "GET", "/jobs", "--token-file", "-", stdin=token(headers={"kid": kid}))
+    assert any(line.split() == ["✓", "kid", kid] for line in result.stdout.splitlines())
 
 
 def test_a_token_that_expired_and_lacks_a_scope_needs_both_changes(config: Path) -> None:
@@ -616,13 +637,14 @@ async def shown(config: Path, *, color: bool, terminal: bool = True) -> str:
 
 async def test_a_terminal_gets_colours_within_its_width(config: Path) -> None:
     output = await shown(config, color=True)
-    assert "\x1b[31m" in output or "\x1b[1;31m" in output
+    assert "\x1b[1;31m✗ \x1b[0m\x1b[1mverify" in output
+    assert all(len(Text.from_ansi(line).plain.rstrip()) <= 80 for line in output.splitlines())
 
 
 async def test_without_colours_there_is_none(config: Path) -> None:
     output = await shown(config, color=False)
-    assert "\x1b[31m" not in output
-    assert "\x1b[1;31m" not in output
+    assert "31m" not in output
+    assert "32m" not in output
 
 
 async def test_what_is_no_terminal_gets_plain_lines_that_are_not_folded(config: Path) -> None:
@@ -685,6 +707,12 @@ def test_a_time_that_is_none_is_shown_as_it_is(value: object, words: str) -> Non
 def test_a_path_is_proposed_only_if_it_is_canonical(target: str, path: str | None) -> None:
     proposed = repaired(target)
     assert proposed == path
+    assert proposed is None or not isinstance(canonical_target(proposed), Denial)
+
+
+@given(st.text("/.%25efc\\;#?:*a\x00\u00e9\udcff ", max_size=20))
+def test_whatever_the_target_a_proposed_path_is_canonical(target: str) -> None:
+    proposed = repaired(target)
     assert proposed is None or not isinstance(canonical_target(proposed), Denial)
 
 
