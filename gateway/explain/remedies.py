@@ -146,14 +146,16 @@ def _algorithm(findings: Findings, denial: Denial) -> Iterator[Change]:
         yield from _hint(findings, denial)
         return
     algorithm = shown(header.alg)
+    takes_all = issuer.algorithms == frozenset(ALGORITHMS)
+    accepted = "RS256 or another asymmetric one" if takes_all else either(issuer.algorithms)
     if findings.header_passed:
         key = "its key" if header.kid is None else f"the key {shown(header.kid)}"
         yield Change(f"let the issuer publish {key} for {algorithm}, or sign with what that key is for")
     elif header.alg in ALGORITHMS:
         add = f"add {algorithm} to issuers.{issuer.name}.algorithms in {findings.grounds.file}"
-        yield Change(f"let the issuer sign with {either(issuer.algorithms)}", (add,))
+        yield Change(f"let the issuer sign with {accepted}", (add,))
     else:
-        yield Change(f"let the issuer sign with {either(issuer.algorithms)}: {algorithm} is never accepted")
+        yield Change(f"let the issuer sign with {accepted}: {algorithm} is never accepted")
 
 
 def _key(findings: Findings, denial: Denial) -> Iterator[Change]:

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, strategies as st
 from rich.console import Console
 from rich.text import Text
@@ -92,11 +93,15 @@ def key_set(key: EllipticCurvePrivateKey, kid: str = "k1") -> dict[str, Any]:
     return {"keys": [jwk | {"kid": kid, "use": "sig"}]}
 
 
+def _without_none(members: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not None}
+
+
 def token(key: EllipticCurvePrivateKey = KEY, headers: dict[str, Any] | None = None, **claims: Any) -> str:
     """A good token but for what the arguments say; a claim of None is left out."""
     good = {"iss": ISSUER, "aud": AUDIENCE, "exp": NOW + 3599, "iat": NOW - 60, "client_id": "batch"}
-    payload = {name: value for name, value in (good | {"scope": "jobs.read"} | claims).items() if value is not None}
-    return jwt.encode(payload, key, algorithm="ES256", headers={"kid": "k1"} | (headers or {}))
+    payload = _without_none(good | {"scope": "jobs.read"} | claims)
+    return jwt.encode(payload, key, algorithm="ES256", headers=_without_none({"kid": "k1"} | (headers or {})))
 
 
 def write_gateway(base: Path, port: int = 9) -> Path:
@@ -193,7 +198,17 @@ CASES = {
     "a symmetric signature": Case(
         "algorithm_not_allowed",
         token=jwt.encode({"iss": ISSUER}, "a secret that is long enough for it", algorithm="HS256"),
-        advice=("HS256 is never accepted",),
+        advice=("RS256 or another asymmetric one: HS256 is never accepted",),
+    ),
+    "an algorithm that the issuer may not use": Case(
+        "algorithm_not_allowed",
+        token=jwt.encode({"iss": OTHER}, Ed25519PrivateKey.generate(), algorithm="EdDSA", headers={"typ": "at+jwt"}),
+        advice=("sign with ES256 or RS256", "add EdDSA to issuers.other.algorithms"),
+    ),
+    "an algorithm that the key is not for": Case(
+        "algorithm_not_allowed",
+        token=jwt.encode({"iss": ISSUER}, Ed25519PrivateKey.generate(), algorithm="EdDSA", headers={"kid": "k1"}),
+        advice=("publish the key k1 for EdDSA",),
     ),
     "an unknown issuer": Case(
         "issuer_untrusted", token=token(iss="https://evil.example"), advice=("add it under issuers",)
@@ -332,6 +347,23 @@ def test_checks_before_the_failed_one_passed_and_those_behind_were_not_reached(
     marks = [fact["mark"] for fact in facts]
     at = [fact["name"] for fact in facts].index(failed)
     assert marks == ["ok"] * at + ["failed"] + ["not_reached"] * (len(marks) - at - 1)
+
+
+def test_a_token_without_kid_is_told_to_name_one_of_several_keys(config: Path) -> None:
+    keys = key_set(KEY)["keys"] + key_set(STRANGER, "k2")["keys"]
+    (config.parent / "keys.json").write_text(json.dumps({"keys": keys}))
+    found = with_token(config, "GET", "/jobs", token(headers={"kid": None}))
+    assert found["verdict"]["reason"] == "key_unknown"
+    assert "name the key in the token (kid): k1 or k2" in advice(found)
+
+
+def test_of_many_routes_a_person_sees_those_that_matter_and_a_program_all(config: Path) -> None:
+    more = [f"  - {{id: more-{n}, path: /more/{n}, public: true, upstream: api}}\n" for n in range(30)]
+    config.write_text(config.read_text() + "".join(more))
+    output = run(config, "GET", "/more/29").stdout
+    assert "and 22 more with another path" in output
+    assert "more-29" in output
+    assert len(run_json(config, "GET", "/more/29")["candidates"]) == 35
 
 
 def test_steps_behind_a_refusal_are_not_reached(config: Path) -> None:
