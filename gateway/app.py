@@ -7,9 +7,11 @@ import hashlib
 import logging
 import os
 import secrets
+import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -39,6 +41,9 @@ log = logging.getLogger(__name__)
 
 USER_AGENT = f"scopegate/{__version__}"
 
+RETIRE_SECONDS = 10.0
+"""How long a retiring worker waits for the next request of a kept connection."""
+
 Clock = Callable[[], float]
 T = TypeVar("T")
 
@@ -65,6 +70,19 @@ def check_parser() -> None:
         raise StartError("aiohttp runs without its C parser: install its wheel and unset AIOHTTP_NO_EXTENSIONS")
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a worker has in common with its fellows; their supervisor runs the admin listener and embedded issuers.
+
+    Attributes:
+        listening: the socket to accept from; the gateway's own from now on.
+        log_key: keys the `jti_hash` where the configuration gives no key, so that all workers write the same.
+    """
+
+    listening: socket.socket
+    log_key: bytes
+
+
 class Gateway:
     """A gateway with all that belongs to it.
 
@@ -74,13 +92,14 @@ class Gateway:
         revision: names this configuration in log and status.
         clock: seconds since the epoch.
         environ: variables for the embedded issuer's file.
+        share: given to one of several workers; None for a gateway that is alone.
 
     Attributes:
         port: where clients connect, once started.
         admin_port: where operators connect, once started.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a gateway depends on, each by its name
         self,
         config: GatewayConfig,
         base: Path,
@@ -88,12 +107,14 @@ class Gateway:
         *,
         clock: Clock = time.time,
         environ: Mapping[str, str] = os.environ,
+        share: Share | None = None,
     ) -> None:
         self._config = config
         self._base = base
         self._revision = revision
         self._clock = clock
         self._environ = environ
+        self._share = share
         self._counters = Counters()
         self._running = AsyncExitStack()
         self._ready = False
@@ -119,9 +140,8 @@ class Gateway:
         running.callback(self._deadlines.close)
         self._access_log = self._open_log()
         running.push_async_callback(self._access_log.close)
-        for name, issuer in config.issuers.items():
-            if issuer.embedded is not None:
-                running.push_async_callback((await self._start_issuer(name, self._base / issuer.embedded)).close)
+        if self._share is None:
+            await running.enter_async_context(embedded_issuers(config, self._base, self._clock, self._environ))
         http = aiohttp.ClientSession(headers={"User-Agent": USER_AGENT}, cookie_jar=aiohttp.DummyCookieJar())
         running.push_async_callback(http.close)
         self._rules = self._build_rules(http)
@@ -132,10 +152,14 @@ class Gateway:
         running.callback(self._recorder.flush)
         proxy = Proxy(self._rules, self._recorder, self._clock)
         self._listener = Listener(proxy, build.client_limits(config.limits), config.limits.connections, self._deadlines)
-        admin = AdminServer(self.snapshot, *config.admin)
-        running.push_async_callback(admin.close)
-        self.admin_port = await _listening("admin", config.admin, admin.start())
-        self.port = await _listening("listen", config.listen, self._listener.start(*config.listen))
+        if self._share is None:
+            admin = AdminServer(self.snapshot, *config.admin)
+            running.push_async_callback(admin.close)
+            self.admin_port = await listening("admin", config.admin, admin.start())
+            accepting = self._listener.start(*config.listen)
+        else:
+            accepting = self._listener.start_on(self._share.listening)
+        self.port = await listening("listen", config.listen, accepting)
         running.push_async_callback(self._listener.drain, 0)
 
     def _open_log(self) -> AccessLog:
@@ -145,29 +169,14 @@ class Gateway:
         except OSError as error:
             raise StartError(f"access_log: {path} cannot be written: {error.strerror}") from error
 
-    async def _start_issuer(self, name: str, path: Path) -> RunningIssuer:
-        text = read_file(path, str(path))
-        settings = text if isinstance(text, ConfigError) else issuer_settings.parse(text, str(path), self._environ)
-        if isinstance(settings, ConfigError | list):
-            errors = settings if isinstance(settings, list) else [settings]
-            raise BadFileError("\n".join(str(error) for error in errors))
-        issuer = RunningIssuer(settings, clock=self._clock)
-        try:
-            await _listening(f"issuers.{name}.embedded: {path}: listen", settings.listen, issuer.start())
-        except StateError as error:
-            raise BadFileError(f"issuers.{name}.embedded: {path}: state: {error}") from error
-        return issuer
-
     def _build_rules(self, http: aiohttp.ClientSession) -> Rules:
         config = self._config
         keys = {name: self._key_source(name, issuer, http) for name, issuer in config.issuers.items()}
         issuers = [build.trusted_issuer(name, issuer) for name, issuer in config.issuers.items()]
-        secret = config.log_hash_key
-        log_key = secrets.token_bytes(32) if secret is None else hashlib.sha256(secret.encode()).digest()
         return Rules(
             revision=self._revision,
             table=RouteTable(build.route(entry, config.issuers) for entry in config.routes),
-            verifier=TokenVerifier(issuers, keys, capacity=config.token_cache, log_key=log_key),
+            verifier=TokenVerifier(issuers, keys, capacity=config.token_cache, log_key=self._log_key),
             keys=keys,
             upstreams={
                 name: Upstream(build.upstream_settings(name, upstream), self._deadlines)
@@ -176,6 +185,12 @@ class Gateway:
             realm=config.realm,
             trusted_proxies=TrustedProxies(config.trusted_proxies),
         )
+
+    @property
+    def _log_key(self) -> bytes:
+        if self._config.log_hash_key is not None:
+            return hashlib.sha256(self._config.log_hash_key.encode()).digest()
+        return secrets.token_bytes(32) if self._share is None else self._share.log_key
 
     def _key_source(self, name: str, issuer: IssuerConfig, http: aiohttp.ClientSession) -> KeySource:
         try:
@@ -196,6 +211,16 @@ class Gateway:
 
         await asyncio.gather(*first)
         return end
+
+    async def retire(self) -> None:
+        """Drain after another worker has taken over: kept connections end with the answer to their next request."""
+        self._ready = False
+        await self._listener.retire(min(RETIRE_SECONDS, self._config.drain_timeout))
+        await self.drain()
+
+    def close_idle(self) -> None:
+        """Close connections without a request: a retirement must end sooner."""
+        self._listener.close_idle()
 
     async def drain(self) -> None:
         """Say that no new request is welcome, let those in flight finish, then close everything."""
@@ -262,7 +287,38 @@ def _upstream_snapshot(upstream: Upstream) -> UpstreamSnapshot:
     return UpstreamSnapshot(name=upstream.settings.name, authority=upstream.settings.authority, **upstream.figures)
 
 
-async def _listening(what: str, address: HostPort, start: Awaitable[T]) -> T:
+@asynccontextmanager
+async def embedded_issuers(
+    config: GatewayConfig, base: Path, clock: Clock = time.time, environ: Mapping[str, str] = os.environ
+) -> AsyncIterator[None]:
+    """The authorization servers that a configuration embeds, while they run.
+
+    Raises:
+        StartError: one of them can't start; none keeps running.
+    """
+    async with AsyncExitStack() as running:
+        for name, issuer in config.issuers.items():
+            if issuer.embedded is not None:
+                started = await _start_issuer(name, base / issuer.embedded, clock, environ)
+                running.push_async_callback(started.close)
+        yield
+
+
+async def _start_issuer(name: str, path: Path, clock: Clock, environ: Mapping[str, str]) -> RunningIssuer:
+    text = read_file(path, str(path))
+    settings = text if isinstance(text, ConfigError) else issuer_settings.parse(text, str(path), environ)
+    if isinstance(settings, ConfigError | list):
+        errors = settings if isinstance(settings, list) else [settings]
+        raise BadFileError("\n".join(str(error) for error in errors))
+    issuer = RunningIssuer(settings, clock=clock)
+    try:
+        await listening(f"issuers.{name}.embedded: {path}: listen", settings.listen, issuer.start())
+    except StateError as error:
+        raise BadFileError(f"issuers.{name}.embedded: {path}: state: {error}") from error
+    return issuer
+
+
+async def listening(what: str, address: HostPort, start: Awaitable[T]) -> T:
     """Start a listener; an address that can't be had becomes one line that names it."""
     try:
         return await start

@@ -18,7 +18,7 @@ from aiohttp.http_parser import RawRequestMessage, RawResponseMessage
 from gateway.downstream.connection import ClientConnection
 from gateway.policy.denial import Denial, Reason, refuse
 from gateway.policy.forwarding import forwarding_lines, read_traceparent
-from gateway.policy.headers import Kind, ReceivedHead, identity_lines, read_reason, read_response
+from gateway.policy.headers import Kind, ReceivedHead, ResponseHead, identity_lines, read_reason, read_response
 from gateway.policy.model import RequestHead, Route
 from gateway.rules import NOT_JUDGED, Judgement, Rules
 from gateway.upstream.connection import UpstreamConnection
@@ -325,7 +325,7 @@ class Exchange:
 
     def on_head(self, message: RawResponseMessage) -> None:
         """The final answer's head."""
-        response = read_response(message.raw_headers)
+        response = self._read_response(message)
         if isinstance(response, Denial):
             self.fail(response)
             return
@@ -339,6 +339,16 @@ class Exchange:
             self._must_close = True
         framing = self._framing(status, response.content_length)
         self._unsent = self._answer_head(status, reason, response.lines + framing)
+
+    def _read_response(self, message: RawResponseMessage) -> ResponseHead | Denial:
+        """Read the answer's fields; the same ones as in the connection's last answer need not be read again."""
+        connection = self._connection
+        if connection is None:
+            return read_response(message.raw_headers)
+        if message.raw_headers != connection.familiar_fields:
+            connection.familiar_fields = message.raw_headers
+            connection.familiar_head = read_response(message.raw_headers)
+        return connection.familiar_head
 
     def _framing(self, status: int, length: int | None) -> bytes:
         """How the client knows where the answer ends (RFC 9112 §6.3)."""

@@ -14,9 +14,8 @@ from gateway.policy.decision import Allow
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.headers import read_head
 from gateway.recorder import Recorder
-from gateway.rules import Familiar, Rules, judge
+from gateway.rules import UNKNOWN, Familiar, Known, Rules, judge
 from gateway.tokens.key_source import KeySource
-from gateway.tokens.verifier import VerifiedToken
 from gateway.tokens.verify import UnknownKey
 
 log = logging.getLogger(__name__)
@@ -43,18 +42,19 @@ class Proxy:
         try:
             familiar = connection.familiar
             if isinstance(familiar, Familiar) and familiar.resembles(exchange.rules, message):
-                received = familiar.received.of(message.method, message.path)
+                received, known = familiar.read(message)
             else:
-                connection.familiar = familiar = None
+                familiar, known = None, UNKNOWN
                 received = read_head(message.method, message.path, message.version, message.raw_headers)
             if isinstance(received, Denial):
                 exchange.refuse(received)
                 return
             exchange.received = received
-            self._travel(exchange, None if familiar is None else familiar.token)
+            self._travel(exchange, known)
             if familiar is None and exchange.denial is None:
+                _, route, token, *_ = exchange.judgement
                 connection.familiar = Familiar(
-                    exchange.rules, message.version, message.raw_headers, received, exchange.judgement.token
+                    exchange.rules, message.version, message.raw_headers, received, Known(route, token)
                 )
         except Exception as error:  # noqa: BLE001 - the last line of defence
             fail_closed(exchange, error)
@@ -66,7 +66,7 @@ class Proxy:
     def _exchange(self, connection: ClientConnection, message: RawRequestMessage | None) -> Exchange:
         return Exchange(connection, message, self.rules, self._recorder.record, self._later, self._clock())
 
-    def _travel(self, exchange: Exchange, known: VerifiedToken | None = None, *, looked: bool = False) -> None:
+    def _travel(self, exchange: Exchange, known: Known = UNKNOWN, *, looked: bool = False) -> None:
         """The journey; where it has to wait, a task takes it up again."""
         rules = exchange.rules
         exchange.judgement = judgement = judge(exchange.head, rules.table, rules.verifier, self._clock(), known)

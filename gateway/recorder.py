@@ -9,6 +9,8 @@ from bisect import bisect_left
 from collections import Counter
 from functools import lru_cache
 
+from aiohttp.http_parser import RawRequestMessage
+
 from gateway.access.record import VERSION, timestamp
 from gateway.access.writer import AccessLog
 from gateway.exchange import Exchange
@@ -25,6 +27,9 @@ AT_ONCE = 64
 
 LATEST = 0.02
 """Seconds that an exchange waits for others at most."""
+
+NULL, EMPTY = "null", "[]"
+_BOOLEANS = {None: NULL, True: "true", False: "false"}
 
 
 class Counters:
@@ -104,13 +109,13 @@ def render(exchange: Exchange, seconds: float) -> bytes:
     _, route, token, cached, verify_seconds = exchange.judgement
     peer, upstream = exchange.client.peer, exchange.upstream
     if received is None:
-        client, host, keys, agent = peer, "null", "[]", "null"
-        path = "null" if message is None else quoted(message.path.partition("?")[0])
+        client, host, keys, agent = peer, NULL, EMPTY, NULL
+        path = NULL if message is None else _unjudged_path(message)
     else:
         client = rules.trusted_proxies.client_address(peer, received.forwarding)
         host, keys = f'"{received.head.host}"', json_list(query_keys(received.head.query))
         path = f'"{received.head.target.partition("?")[0]}"'
-        agent = "null" if received.user_agent is None else _quoted_bytes(received.user_agent)
+        agent = NULL if received.user_agent is None else _quoted_bytes(received.user_agent)
     return (
         f'{{"v":{VERSION},"ts":"{timestamp(exchange.began_at)}","request_id":"{exchange.request_id}",'
         f'"trace_id":"{exchange.trace_id}","mode":"enforce","config_rev":"{rules.revision}",'
@@ -132,8 +137,10 @@ def render(exchange: Exchange, seconds: float) -> bytes:
     ).encode()
 
 
-NULL, EMPTY = "null", "[]"
-_BOOLEANS = {None: NULL, True: "true", False: "false"}
+def _unjudged_path(message: RawRequestMessage) -> str:
+    """The path as received, without what may hold a secret: query, fragment, and the userinfo of an absolute form."""
+    path = message.path.partition("?")[0].partition("#")[0]
+    return quoted(path if path.startswith("/") else path.rpartition("@")[2])
 
 
 def _decision(denial: Denial | None) -> str:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from aiohttp.http_parser import RawRequestMessage
 
 from gateway.policy.bearer import take_token
-from gateway.policy.decision import NO_EVIDENCE, Allow, Evidence, decide
+from gateway.policy.decision import NO_EVIDENCE, Allow, decide
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.forwarding import TrustedProxies
 from gateway.policy.headers import Field, ReceivedHead
@@ -63,19 +63,26 @@ class Judgement(NamedTuple):
     seconds: float | None = None
 
 
-def judge(
-    head: RequestHead, table: RouteTable, verifier: TokenVerifier, now: float, known: VerifiedToken | None = None
-) -> Judgement:
-    """Match, take, verify, decide. Never waits, and changes nothing but the verifier's memory.
+class Known(NamedTuple):
+    """What was found out about a request before, and need not be found out again.
 
-    Args:
-        head: what is judged.
-        table: the routes.
-        verifier: verifies its token.
-        now: seconds since the epoch.
-        known: the token that this verifier found in the very same Authorization field before.
+    Attributes:
+        route: which the table gives for the very same method and target; None where that is to be asked.
+        token: which the verifier found in the very same Authorization field.
     """
-    route = table.match(head)
+
+    route: Route | None
+    token: VerifiedToken | None
+
+
+UNKNOWN = Known(None, None)
+
+
+def judge(
+    head: RequestHead, table: RouteTable, verifier: TokenVerifier, now: float, known: Known = UNKNOWN
+) -> Judgement:
+    """Match, take, verify, decide. Never waits, and changes nothing but the verifier's memory."""
+    route = known.route or table.match(head)
     if isinstance(route, Denial):
         return Judgement(route)
     rule = route.rule
@@ -83,8 +90,8 @@ def judge(
         return Judgement(decide(rule, NO_EVIDENCE), route)
     started = time.perf_counter()
     verified: VerifiedToken | UnknownKey | Denial
-    if known is not None and verifier.holds(known, now):
-        cached, verified = True, known
+    if known.token is not None and verifier.holds(known.token, now):
+        cached, verified = True, known.token
     else:
         token = take_token(head)
         if isinstance(token, Denial):
@@ -94,7 +101,7 @@ def judge(
         verified = recalled if recalled is not None else verifier.verify(token, now)
     seconds = time.perf_counter() - started
     if isinstance(verified, VerifiedToken):
-        return Judgement(decide(rule, Evidence(verified.claims)), route, verified, cached, seconds)
+        return Judgement(decide(rule, verified.evidence), route, verified, cached, seconds)
     return Judgement(verified, route, None, cached, seconds)
 
 
@@ -106,18 +113,25 @@ class Familiar(NamedTuple):
         version: of HTTP.
         fields: as received.
         received: its head.
-        token: its verified token.
+        known: what its judgement found out.
     """
 
     rules: Rules
     version: tuple[int, int]
     fields: Sequence[Field]
     received: ReceivedHead
-    token: VerifiedToken | None
+    known: Known
 
     def resembles(self, rules: Rules, message: RawRequestMessage) -> bool:
         """Whether a request under these rules has the very same version and fields."""
         return rules is self.rules and message.raw_headers == self.fields and message.version == self.version
+
+    def read(self, message: RawRequestMessage) -> tuple[ReceivedHead | Denial, Known]:
+        """The head of a request that resembles this one, and what is known of it already."""
+        head = self.received.head
+        if message.path == head.target and message.method == head.method:
+            return self.received, self.known
+        return self.received.of(message.method, message.path), Known(None, self.known.token)
 
 
 NOT_JUDGED = Judgement(Denial(Reason.REQUEST_MALFORMED, "the request's form was refused before it was judged"))

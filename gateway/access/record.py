@@ -62,10 +62,10 @@ class AccessRecord(TypedDict):
 
 def timestamp(now: float) -> str:
     """Seconds since the epoch as RFC 3339 in UTC with milliseconds."""
-    second = int(now)
-    return f"{_second(second)}.{int((now - second) * 1000):03d}Z"
+    return _millisecond(int(now * 1000))
 
 
-@lru_cache(maxsize=4)
-def _second(second: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+@lru_cache(maxsize=16)
+def _millisecond(milliseconds: int) -> str:
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest:03d}Z"

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import select
+import stat
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -116,6 +119,19 @@ def _close(file: int) -> None:
 
 
 def _write_all(file: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(file, view) :]
+    """Write so that lines of several processes do not mix: a file takes one write whole, a pipe up to PIPE_BUF."""
+    is_file = stat.S_ISREG(os.fstat(file).st_mode)
+    for part in [data] if is_file else whole_lines(data, select.PIPE_BUF):
+        view = memoryview(part)
+        while view:
+            view = view[os.write(file, view) :]
+
+
+def whole_lines(data: bytes, size: int) -> Iterator[bytes]:
+    """Cut lines into parts of at most so many bytes, at line ends; a longer line is a part of its own."""
+    start = 0
+    while start < len(data):
+        end = data.rfind(b"\n", start, start + size) + 1 if len(data) - start > size else len(data)
+        end = end or data.find(b"\n", start) + 1 or len(data)
+        yield data[start:end]
+        start = end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import accumulate
 
@@ -10,6 +11,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from gateway.admin.snapshot import Snapshot
+
+WORKER_STATES = ("starting", "ready", "draining", "unresponsive", "down")
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -24,6 +27,8 @@ class _OneSnapshot(Collector):
         yield from _issuers(self._snapshot)
         yield from _upstreams(self._snapshot)
         yield from _process(self._snapshot)
+        if self._snapshot.workers:
+            yield from _workers(self._snapshot)
 
 
 def render(snapshot: Snapshot) -> bytes:
@@ -102,3 +107,14 @@ def _process(snapshot: Snapshot) -> Iterator[Metric]:
     lines.add_metric(("written",), snapshot.log_written)
     lines.add_metric(("dropped",), snapshot.log_dropped)
     yield lines
+
+
+def _workers(snapshot: Snapshot) -> Iterator[Metric]:
+    by_state = Counter(worker.state for worker in snapshot.workers)
+    workers = GaugeMetricFamily("scopegate_workers", "Worker processes, by state.", labels=("state",))
+    for state in WORKER_STATES:
+        workers.add_metric((state,), by_state[state])
+    yield workers
+    yield CounterMetricFamily(
+        "scopegate_worker_restarts", "Workers that died and were replaced.", value=snapshot.worker_restarts
+    )

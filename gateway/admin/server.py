@@ -14,7 +14,9 @@ from gateway.access.record import timestamp
 from gateway.admin import metrics
 from gateway.admin.snapshot import Snapshot
 
-Take = Callable[[], Snapshot]
+Take = Callable[[], Snapshot | Awaitable[Snapshot]]
+"""Takes a snapshot, at once or after asking other processes."""
+
 _Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -25,10 +27,12 @@ class AdminServer:
         take: takes a snapshot.
         host: address to listen on.
         port: 0 lets the system choose.
+        ready: whether new requests are welcome, known at once; by default the snapshot says so.
     """
 
-    def __init__(self, take: Take, host: str, port: int) -> None:
+    def __init__(self, take: Take, host: str, port: int, *, ready: Callable[[], bool] | None = None) -> None:
         self._take = take
+        self._ready = ready
         self._host = host
         self._port = port
         self._runner: web.AppRunner | None = None
@@ -57,18 +61,22 @@ class AdminServer:
         application.router.add_get("/status.json", self._status)
         return application
 
+    async def _snapshot(self) -> Snapshot:
+        taken = self._take()
+        return taken if isinstance(taken, Snapshot) else await taken
+
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        ready = self._take().ready
+        ready = (await self._snapshot()).ready if self._ready is None else self._ready()
         return web.Response(text="ready\n" if ready else "draining\n", status=200 if ready else 503)
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=metrics.render(self._take()), headers={"Content-Type": metrics.CONTENT_TYPE})
+        return web.Response(body=metrics.render(await self._snapshot()), headers={"Content-Type": metrics.CONTENT_TYPE})
 
     async def _status(self, _: web.Request) -> web.Response:
-        body = orjson.dumps(status(self._take()), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        body = orjson.dumps(status(await self._snapshot()), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         return web.Response(body=body, content_type="application/json")
 
 
@@ -80,6 +88,8 @@ def status(snapshot: Snapshot) -> dict[str, object]:
         {"route": route or None, "decision": decision, "reason": reason or None, "status": code, "count": count}
         for (route, decision, reason, code), count in sorted(snapshot.requests.items())
     ]
+    for worker in shown["workers"]:
+        worker["started_at"] = None if worker["started_at"] is None else timestamp(worker["started_at"])
     for issuer in shown["issuers"]:
         for name in ("fetched_at", "attempted_at"):
             issuer[name] = None if issuer[name] is None else timestamp(issuer[name])

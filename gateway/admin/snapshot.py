@@ -32,6 +32,27 @@ class UpstreamSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerSnapshot:
+    """One of several worker processes.
+
+    Attributes:
+        worker: its place, from 1.
+        pid: None while no process is in that place.
+        generation: counts the configurations that were put in force.
+        state: starting, ready, draining, unresponsive (no answer in time) or down (about to be restarted).
+        started_at: seconds since the epoch, None while down.
+        connections: client connections.
+    """
+
+    worker: int
+    pid: int | None
+    generation: int
+    state: str
+    started_at: float | None
+    connections: int
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The gateway at one moment.
 
@@ -53,6 +74,8 @@ class Snapshot:
         log_written: lines of the access log.
         log_dropped: lines that were lost.
         log_error: why the log can't be written, None while it can.
+        workers: one by one; empty where one process does all.
+        worker_restarts: workers that died and were replaced.
     """
 
     version: str
@@ -74,3 +97,5 @@ class Snapshot:
     log_error: str | None
     issuers: tuple[IssuerSnapshot, ...]
     upstreams: tuple[UpstreamSnapshot, ...]
+    workers: tuple[WorkerSnapshot, ...] = ()
+    worker_restarts: int = 0

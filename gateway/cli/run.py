@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import hashlib
 import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import click
@@ -19,15 +19,26 @@ from rich_click import RichCommand
 
 from gateway.app import AddressError, Gateway, StartError
 from gateway.cli.check import BAD_CONFIGURATION, examine
+from gateway.config import ConfigError, read_file
 from gateway.config.gateway_file import GatewayConfig
+from gateway.supervisor import Configuration, Supervisor
 
 CANNOT_REACH = 4
+INTERRUPTED = 130
 LINE = "%(asctime)s %(levelname)s %(message)s"
 
 log = logging.getLogger(__name__)
 
+Ending = Callable[[], Coroutine[None, None, None]]
+"""Ends what runs."""
+
 Surroundings = Callable[[Gateway], AbstractAsyncContextManager[None]]
 """What is there while a gateway runs."""
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 @click.command(cls=RichCommand)
@@ -39,24 +50,50 @@ Surroundings = Callable[[Gateway], AbstractAsyncContextManager[None]]
     default=Path("config/gateway.yaml"),
     help="The configuration; config/gateway.yaml unless given.",
 )
-def run(file: Path) -> None:
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 1024),
+    default=cores,
+    show_default="the processor's cores",
+    help="Processes that share the work; with 1 there is no supervisor.",
+)
+def run(file: Path, workers: int) -> None:
     """Run the gateway.
 
-    SIGTERM and SIGINT drain it: readiness goes first, requests in flight finish. SIGUSR1 opens the access log anew.
+    SIGTERM and SIGINT drain it: readiness goes first, requests in flight finish; a second SIGINT ends it at once.
+    SIGHUP and SIGUSR2 read the configuration anew and replace the workers without losing a request (not with one
+    worker alone). SIGUSR1 opens the access log anew.
     Exit code 3 means a bad configuration or file, 4 an address that cannot be listened on.
     """
     configure_logging(logging.INFO)
-    run_until_stopped(load(file), announced)
+    if workers == 1:
+        run_until_stopped(load(file), announced)
+    else:
+        supervise(file, workers)
 
 
 def load(file: Path) -> Gateway:
     """The gateway that a file describes; with errors in it, they are printed and the command ends."""
+    configuration = _read_or_exit(file)
+    return Gateway(configuration.config, file.parent, configuration.revision)
+
+
+def read(file: Path) -> Configuration | list[ConfigError]:
+    """What a file says at this moment, or every error in it and in the files that it names."""
+    text = read_file(file, str(file))
+    if isinstance(text, ConfigError):
+        return [text]
     config = examine(file, os.environ)
-    if not isinstance(config, GatewayConfig):
-        for error in config:
-            click.echo(error, err=True)
-        raise click.exceptions.Exit(BAD_CONFIGURATION)
-    return Gateway(config, file.parent, revision(file))
+    return Configuration(file, text, revision(file), config) if isinstance(config, GatewayConfig) else config
+
+
+def _read_or_exit(file: Path) -> Configuration:
+    found = read(file)
+    if isinstance(found, Configuration):
+        return found
+    for error in found:
+        click.echo(error, err=True)
+    raise click.exceptions.Exit(BAD_CONFIGURATION)
 
 
 def revision(file: Path) -> str:
@@ -71,34 +108,95 @@ def configure_logging(level: int) -> None:
 
 def run_until_stopped(gateway: Gateway, surroundings: Surroundings) -> None:
     """Run a gateway in an event loop of its own until SIGTERM or SIGINT, within its surroundings."""
+    _run(_serve(gateway, surroundings))
+
+
+def supervise(file: Path, workers: int) -> None:
+    """Run several workers until SIGTERM or SIGINT."""
+    configuration = _read_or_exit(file)
+    _run(_supervise(configuration, workers))
+
+
+def _run(serving: Coroutine[None, None, bool]) -> None:
+    """Run in an event loop of its own; what says False was ended at once."""
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(gateway, surroundings))
+            in_order = runner.run(serving)
     except StartError as error:
         click.echo(str(error), err=True)
         raise click.exceptions.Exit(CANNOT_REACH if isinstance(error, AddressError) else BAD_CONFIGURATION) from error
+    if not in_order:
+        raise click.exceptions.Exit(INTERRUPTED)
 
 
-async def _serve(gateway: Gateway, surroundings: Surroundings) -> None:
+async def _serve(gateway: Gateway, surroundings: Surroundings) -> bool:
     loop = asyncio.get_running_loop()
-    stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+    end = _End()
     await gateway.start()
     loop.add_signal_handler(signal.SIGUSR1, gateway.reopen_log)
-    calm_collector()
+    for number in (signal.SIGHUP, signal.SIGUSR2):
+        loop.add_signal_handler(number, log.warning, "one process cannot replace itself: run it with --workers 2")
     async with surroundings(gateway):
-        await stopped.wait()
+        return await end.after(gateway.drain, gateway.close)
+
+
+async def _supervise(configuration: Configuration, workers: int) -> bool:
+    loop = asyncio.get_running_loop()
+    end = _End()
+    reload = asyncio.Event()
+    for number in (signal.SIGHUP, signal.SIGUSR2):
+        loop.add_signal_handler(number, reload.set)
+    supervisor = Supervisor(partial(read, configuration.file), workers)
+    await supervisor.start(configuration)
+    loop.add_signal_handler(signal.SIGUSR1, supervisor.reopen_log)
+    log.info("clients on port %d, operators on port %d, %d workers", supervisor.port, supervisor.admin_port, workers)
+    reloading = asyncio.create_task(_reload_when(reload, supervisor))
+
+    async def drain() -> None:
+        reloading.cancel()
+        await supervisor.stop()
+
+    return await end.after(drain, supervisor.kill)
+
+
+async def _reload_when(asked: asyncio.Event, supervisor: Supervisor) -> None:
+    while True:
+        await asked.wait()
+        asked.clear()
+        try:
+            await supervisor.reload()
+        except Exception:
+            log.exception("the reload failed unexpectedly: the configuration in force stays")
+
+
+class _End:
+    """The end, by signal: SIGTERM and SIGINT ask for it, a second SIGINT demands it."""
+
+    def __init__(self) -> None:
+        self._asked = asyncio.Event()
+        self._demanded = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._asked.set)
+        loop.add_signal_handler(signal.SIGINT, self._interrupted)
+
+    def _interrupted(self) -> None:
+        (self._demanded if self._asked.is_set() else self._asked).set()
+
+    async def after(self, drain: Ending, give_up: Ending) -> bool:
+        """Wait for the end, then drain; returns whether that was not cut short."""
+        await self._asked.wait()
         log.info("draining: no new requests are taken, those in flight finish")
-        await gateway.drain()
-    log.info("stopped")
-
-
-def calm_collector() -> None:
-    """Spare the cycle collector what stays for good, and let it look less often: requests leave no cycles behind."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
+        draining, demanded = asyncio.create_task(drain()), asyncio.create_task(self._demanded.wait())
+        await asyncio.wait([draining, demanded], return_when=asyncio.FIRST_COMPLETED)
+        in_order = draining.done()
+        demanded.cancel()
+        if not in_order:
+            draining.cancel()
+            await asyncio.wait([draining])
+            await give_up()
+        await asyncio.gather(draining, return_exceptions=not in_order)
+        log.info("stopped")
+        return in_order
 
 
 @asynccontextmanager

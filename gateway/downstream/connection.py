@@ -108,6 +108,7 @@ class ClientConnection(asyncio.Protocol):
         exchange: the request that is being answered, None between requests.
         peer: the client's address.
         closing: whether no request will be taken after the present one.
+        retiring: whether the next request will be the last; its answer says so (Connection: close).
         forwarding: field lines about the way of requests to here, remembered with the Host that they hold.
         familiar: what the service remembers of the last request.
         deadline: see `Deadlines`.
@@ -130,6 +131,7 @@ class ClientConnection(asyncio.Protocol):
         self._to_discard = 0
         self.exchange: ClientExchange | None = None
         self.closing = False
+        self.retiring = False
         self.deadline = NEVER
         self.peer = ""
         self.forwarding: tuple[str, bytes] | None = None
@@ -282,7 +284,7 @@ class ClientConnection(asyncio.Protocol):
     def _begin(self, message: RawRequestMessage, payload: StreamReader) -> None:
         self._waiting = False
         self._body = None if payload is EMPTY_PAYLOAD else payload
-        if message.upgrade or message.should_close:
+        if message.upgrade or message.should_close or self.retiring:
             # The parser takes what follows an upgrade for another protocol; here there is none, so nothing follows.
             self.closing = True
         self.deadline = NEVER

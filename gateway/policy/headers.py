@@ -304,6 +304,9 @@ class ResponseHead(NamedTuple):
     content_length: int | None
 
 
+NO_FIELDS = ResponseHead(b"", None)
+
+
 def read_response(fields: Sequence[Field]) -> ResponseHead | Denial:
     """Sort an upstream's fields; it is as little trusted as a client.
 

@@ -65,6 +65,8 @@ _NONE: frozenset[Oddity] = frozenset()
 
 def canonical_target(target: str) -> CanonicalTarget | Denial:
     """Judge the form of a request target (RFC 9112 §3.2): only the origin form is taken."""
+    if _PLAIN.match(target) is not None:
+        return CanonicalTarget(target, "", _NONE)
     path, _, query = target.partition("?")
     if query and _QUERY.match(query) is None:
         return _invalid("the query holds a fragment, or a control, blank or non-ASCII character")
@@ -104,7 +106,7 @@ def query_keys(query: str) -> tuple[str, ...]:
     """
     if not query:
         return ()
-    return [_loggable_key(pair) for pair in query.split("&")]
+    return tuple([_loggable_key(pair) for pair in query.split("&")])
 
 
 def _loggable_key(pair: str) -> str:

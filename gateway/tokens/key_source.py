@@ -131,7 +131,7 @@ class RemoteKeys:
         retries are then all that happens.
         """
         del kid  # which one is unknown must not matter, or a flood of invented ones would be a flood of fetches
-        if self._flight is None and not self._is_cool():
+        if self._under_way() is None and not self._is_cool():
             return
         await self.refresh()
 
@@ -143,9 +143,13 @@ class RemoteKeys:
 
     async def refresh(self) -> None:
         """Fetch now, or wait for the flight that is under way."""
-        if self._flight is None:
-            self._flight = asyncio.create_task(self._fetch_once())
-        await asyncio.shield(self._flight)
+        flight = self._under_way()
+        if flight is None:
+            self._flight = flight = asyncio.create_task(self._fetch_once())
+        await asyncio.shield(flight)
+
+    def _under_way(self) -> asyncio.Task[None] | None:
+        return None if self._flight is None or self._flight.done() else self._flight
 
     async def run(self) -> None:
         """Keep the keys fresh until cancelled."""
@@ -168,8 +172,6 @@ class RemoteKeys:
         except Exception:
             log.exception("issuer %s: the fetch of keys failed unexpectedly", self.settings.name)
             fetched = "an unexpected error, see the gateway's log"
-        finally:
-            self._flight = None
         self._take(fetched)
 
     async def _fetch(self) -> KeySet | str:

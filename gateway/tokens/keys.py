@@ -22,7 +22,8 @@ from jwt.exceptions import PyJWTError
 MAX_KEYS = 100
 MIN_RSA_BITS = 2048
 MAX_RSA_BITS = 8192
-"""A verification costs time that grows with the key: a hostile set must not buy much of it."""
+MAX_RSA_EXPONENT = (1 << 64) - 1
+"""A verification costs time that grows with modulus and exponent: a hostile set must not buy much of it."""
 
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _BY_CURVE = {"P-256": ("ES256",), "P-384": ("ES384",), "P-521": ("ES512",), "Ed25519": ("EdDSA", "Ed25519")}
@@ -185,8 +186,8 @@ def _check_rsa(key: RSAPublicKey) -> None:
     numbers = key.public_numbers()
     if not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
         raise KeySetError(f"RSA with {key.key_size} bits: {MIN_RSA_BITS} to {MAX_RSA_BITS} are accepted")
-    if numbers.e < 3 or numbers.e % 2 == 0:
-        raise KeySetError(f"RSA with the exponent {numbers.e}")
+    if not 3 <= numbers.e <= MAX_RSA_EXPONENT or numbers.e % 2 == 0 or numbers.n % 2 == 0:
+        raise KeySetError("RSA with an exponent or a modulus that no sound key has")
     if _looks_like_roca(numbers.n):
         raise KeySetError("RSA with a modulus of the ROCA weakness (CVE-2017-15361)")
 

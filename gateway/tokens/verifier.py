@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 from cachetools import LRUCache
 
 from gateway.policy.claims import check_times
+from gateway.policy.decision import Evidence
 from gateway.policy.denial import Denial
 from gateway.policy.headers import identity_lines
 from gateway.policy.model import BearerToken, Claims, TrustedIssuer
@@ -36,6 +37,7 @@ class VerifiedToken(NamedTuple):
 
     Attributes:
         claims: the verified claims.
+        evidence: the same, as decisions take them.
         leeway: seconds, of the issuer.
         thumbprint: of the key that signed.
         kid: that key's identifier, or None.
@@ -46,6 +48,7 @@ class VerifiedToken(NamedTuple):
     """
 
     claims: Claims
+    evidence: Evidence
     leeway: float
     thumbprint: str
     kid: str | None
@@ -125,7 +128,7 @@ class TokenVerifier:
 
     def holds(self, known: VerifiedToken, now: float) -> bool:
         """Whether a verification that this object made is still true."""
-        claims, leeway, thumbprint, *_ = known
+        claims, _, leeway, thumbprint, *_ = known
         keys = self._keys[claims.issuer_name].current
         return (
             keys is not None
@@ -148,7 +151,9 @@ class TokenVerifier:
         hashed = jti_hash(self._log_key, claims.issuer, claims.jti)
         leeway = self._by_name[claims.issuer_name].leeway
         record = token_record(claims, key.kid, algorithm, hashed)
-        return VerifiedToken(claims, leeway, key.thumbprint, key.kid, algorithm, identity_lines(claims), hashed, record)
+        return VerifiedToken(
+            claims, Evidence(claims), leeway, key.thumbprint, key.kid, algorithm, identity_lines(claims), hashed, record
+        )
 
     def _keys_of(self, issuer: str) -> KeySet | None:
         return self._keys[issuer].current

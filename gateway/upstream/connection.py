@@ -7,13 +7,15 @@ and costs three quarters of a proxied request's time. Here bytes go out as they 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
 from aiohttp.http_parser import HttpResponseParser, RawResponseMessage
 from aiohttp.streams import StreamReader
 
 from gateway.deadlines import NEVER
+from gateway.policy.denial import Denial
+from gateway.policy.headers import NO_FIELDS, Field, ResponseHead
 from gateway.upstream.failure import UpstreamFailure, invalid, timed_out, unreachable
 
 UNBOUNDED = 2**31 - 1
@@ -84,6 +86,8 @@ class UpstreamConnection(asyncio.Protocol):
         exchange: the one under way, None while idle.
         served: how many answers it has brought.
         deadline: see `Deadlines`.
+        familiar_fields: the last answer's fields, as received.
+        familiar_head: what they amount to.
     """
 
     def __init__(self, origin: Origin) -> None:
@@ -98,6 +102,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._held = False
         self.exchange: UpstreamExchange | None = None
         self.served = 0
+        self.familiar_fields: Sequence[Field] = ()
+        self.familiar_head: ResponseHead | Denial = NO_FIELDS
         self.deadline = NEVER
 
     # What asyncio calls

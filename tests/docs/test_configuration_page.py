@@ -18,7 +18,7 @@ from .pages import code, examples, read, rows, sections
 ABSENT = "\N{EN DASH}"
 PLACEHOLDERS = {"issuers": "issuers.NAME", "upstreams": "upstreams.NAME", "routes": "routes[]", "clients": "clients.ID"}
 FILES: dict[str, type[BaseModel]] = {"config/gateway.yaml": GatewayConfig, "config/issuer.yaml": IssuerSettings}
-WITH_YAML = ("configuration.md", "issuers.md", "security.md", "access-log.md")
+WITH_YAML = ("configuration.md", "issuers.md", "security.md", "../deploy/README.md", "../README.md")
 NEEDED = {
     "issuers": "issuers: {corporate: {issuer: https://login.example/, audience: api}}",
     "upstreams": 'upstreams: {maintenance: {url: "http://127.0.0.1:9000"}}',

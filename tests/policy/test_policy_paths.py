@@ -105,8 +105,9 @@ def test_a_query_is_kept_as_received_and_never_matched() -> None:
     assert reason(table.match(head("/admin?/public/x"))) is Reason.NO_ROUTE
 
 
-_PIECES = "/ // . .. %2e %2E %2f %5c %25 %252e %3b ; a b%20 %c3%a9 %61 %00 % 2 e f %c0%ae %3A ? # é".split()
-_paths = st.lists(st.sampled_from([*_PIECES, "\\", " "]), max_size=8).map(lambda pieces: "/" + "".join(pieces))
+_DOUBTFUL = ["//", ".", "..", "%2e", "%2E", "%2f", "%5c", "%25", "%252e", "%3b", ";", "%00", "%", "%c0%ae", "#", "\\"]
+_HARMLESS = ["/", "a", "b%20", "%c3%a9", "%61", "2", "e", "f", "%3A", "?", "é", " "]
+_paths = st.lists(st.sampled_from(_DOUBTFUL + _HARMLESS), max_size=8).map(lambda pieces: "/" + "".join(pieces))
 
 
 @given(_paths | st.text(st.characters(max_codepoint=0x100), max_size=20).map("/{}".format))
@@ -152,11 +153,10 @@ def test_a_query_shows_its_keys_only(query: str, keys: list[str]) -> None:
     assert query_keys(query) == keys
 
 
-@given(
-    st.lists(
-        st.tuples(st.from_regex(r"[a-z]{1,5}", fullmatch=True), st.from_regex(r"[A-Z0-9=+/._-]{3,20}", fullmatch=True))
-    )
-)
+_pairs = st.tuples(st.text("abc", min_size=1, max_size=5), st.text("AZ09=+/._-", min_size=3, max_size=20))
+
+
+@given(st.lists(_pairs))
 def test_a_query_never_shows_a_value(pairs: list[tuple[str, str]]) -> None:
     query = "&".join(f"{key}={value}" for key, value in pairs)
     assert query_keys(query) == [key for key, _ in pairs]

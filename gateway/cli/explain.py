@@ -1,0 +1,206 @@
+"""`scopegate explain`: why was this request refused, and what would let it in?"""
+
+import asyncio
+import json
+import logging
+import os
+import sys
+import time
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any, BinaryIO, Final, NoReturn
+
+import click
+from rich.console import Console
+from rich_click import RichCommand
+
+from gateway.access.query import parse_moment
+from gateway.cli.check import BAD_CONFIGURATION, examine
+from gateway.config.gateway_file import GatewayConfig
+from gateway.explain.grounds import GroundsError, lay
+from gateway.explain.judging import Findings, NoKeys, judge_claims, judge_request
+from gateway.explain.reading import Request
+from gateway.explain.telling import tell
+from gateway.explain.view import as_json as to_json, show
+from gateway.explain.words import shown
+from gateway.policy.headers import Kind, kind_of
+from gateway.tokens.strict_json import JsonError, read_object
+
+REFUSED: Final = 1
+CANNOT_REACH: Final = 4
+LARGEST_FILE: Final = 1 << 20
+
+
+def _one_line(_ctx: click.Context, _param: click.Parameter, value: Any) -> Any:
+    for text in value if isinstance(value, tuple) else (value or "",):
+        if "\r" in text or "\n" in text:
+            raise click.BadParameter("it holds a line break, which would end the line: no request can carry it.")
+    return value
+
+
+def _header(_ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    return tuple(map(_field, _one_line(_ctx, param, values)))
+
+
+def _field(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise click.BadParameter("write it as 'Name: value'.")
+    if kind_of(name.strip().encode("utf-8", "surrogateescape")) is Kind.AUTHORIZATION:
+        raise click.BadParameter("a token is never an argument, which every user of the machine can read: --token-file")
+    return name, value.strip(" \t")
+
+
+def _only_one_of_them(ctx: click.Context) -> None:
+    """Said before the second is read: both may name standard input."""
+    if ctx.params.get("token") is not None or ctx.params.get("claims") is not None:
+        raise click.UsageError("Give either --token-file or --claims.")
+
+
+def _token(ctx: click.Context, _param: click.Parameter, file: BinaryIO | None) -> bytes | None:
+    """The token of a file, alone on its one line."""
+    if file is None:
+        return None
+    _only_one_of_them(ctx)
+    token = _read(file).strip(b" \t\r\n")
+    if not token:
+        raise click.BadParameter("there is no token in it.")
+    if any(byte in token for byte in b"\r\n\0"):
+        raise click.BadParameter("there is more than one line in it: put the token alone into the file.")
+    return token
+
+
+def _claims(ctx: click.Context, _param: click.Parameter, file: BinaryIO | None) -> dict[str, object] | None:
+    if file is None:
+        return None
+    _only_one_of_them(ctx)
+    try:
+        return read_object(_read(file))
+    except JsonError as error:
+        raise click.BadParameter(f"{error}: write the claims as one JSON object.") from None
+
+
+def _read(file: BinaryIO) -> bytes:
+    content = file.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise click.BadParameter("it is larger than 1 MiB.")
+    return content
+
+
+def _moment(_ctx: click.Context, _param: click.Parameter, text: str | None) -> float:
+    try:
+        return time.time() if text is None else parse_moment(text, time.time())
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from None
+
+
+@click.command("explain", cls=RichCommand)
+@click.argument("method", callback=_one_line)
+@click.argument("path", callback=_one_line)
+@click.option(
+    "-c",
+    "--config",
+    "file",
+    type=click.Path(path_type=Path),
+    default=Path("config/gateway.yaml"),
+    show_default=True,
+    help="The gateway's configuration.",
+)
+@click.option(
+    "--token-file",
+    "token",
+    type=click.File("rb"),
+    callback=_token,
+    help='The file that holds the token; "-" is standard input. It is verified with the keys of its issuer.',
+)
+@click.option(
+    "--claims",
+    type=click.File("rb"),
+    callback=_claims,
+    help='The file that holds a token\'s claims as JSON; "-" is standard input. They are judged without a signature.',
+)
+@click.option("--host", metavar="HOST", callback=_one_line, help="The request's Host. [default: the gateway's address]")
+@click.option(
+    "--header", "fields", metavar="'NAME: VALUE'", multiple=True, callback=_header, help="A field; repeatable."
+)
+@click.option("--now", metavar="WHEN", callback=_moment, help="Judge as at that time: RFC 3339. [default: now]")
+@click.option("--json", "as_json", is_flag=True, help="Print the same facts as one JSON object.")
+def explain(  # noqa: PLR0913 - one parameter an option
+    method: str,
+    path: str,
+    *,
+    file: Path,
+    token: bytes | None,
+    claims: dict[str, object] | None,
+    host: str | None,
+    fields: tuple[tuple[str, str], ...],
+    now: float,
+    as_json: bool,
+) -> None:
+    """Explain the decision on a request, step by step, and tell the smallest change that would let it in.
+
+    The request is METHOD and PATH, as a client would send them. Nothing is sent to an upstream. Without --token-file
+    and --claims the request is judged as it is without a token.
+
+    Exit codes: 0 allowed, 1 refused, 2 usage, 3 bad configuration, 4 the issuer's keys cannot be had.
+    """
+    logging.basicConfig(stream=sys.stderr, level=logging.ERROR, format="%(message)s")
+    config = _configuration(file)
+    request = Request(method, path, _with_host(fields, host, str(config.listen)), token)
+    findings = _judged(file, config, request, claims, now)
+    if isinstance(findings, NoKeys):
+        _end(f"scopegate explain: {_unreachable(findings, config)}", CANNOT_REACH)
+    explanation = tell(findings)
+    if as_json:
+        click.echo(json.dumps(to_json(explanation)))
+    else:
+        show(_console(), explanation)
+    if not explanation.verdict.allowed:
+        raise click.exceptions.Exit(REFUSED)
+
+
+def _configuration(file: Path) -> GatewayConfig:
+    config = examine(file, os.environ)
+    if isinstance(config, list):
+        _end("\n".join(map(str, config)), BAD_CONFIGURATION)
+    return config
+
+
+def _with_host(fields: tuple[tuple[str, str], ...], host: str | None, address: str) -> tuple[tuple[str, str], ...]:
+    """The fields with one Host, unless --header brings its own; given both ways, the request has both."""
+    if host is None and any(name.strip().lower() == "host" for name, _ in fields):
+        return fields
+    return (("Host", host if host is not None else address), *fields)
+
+
+def _judged(
+    file: Path, config: GatewayConfig, request: Request, claims: dict[str, object] | None, now: float
+) -> Findings | NoKeys:
+    grounds = lay(file, config, os.environ)
+    try:
+        if claims is not None:
+            return asyncio.run(judge_claims(grounds, request, claims, now))
+        return asyncio.run(judge_request(grounds, request, now))
+    except GroundsError as error:
+        _end(str(error), BAD_CONFIGURATION)
+
+
+def _unreachable(missing: NoKeys, config: GatewayConfig) -> str:
+    own = config.issuers[missing.issuer].embedded
+    remedy = "start the gateway, which runs that issuer" if own else "look after the issuer or its address"
+    return (
+        f"the issuer {missing.issuer} gives no keys ({shown(missing.detail)}), so the token cannot be judged; "
+        f"a gateway without them answers 503 keys_unavailable: {remedy}, or use --claims"
+    )
+
+
+def _console() -> Console:
+    """Standard output as rich sees it; a character that its encoding lacks is escaped, and ends nothing."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    return Console(markup=False, emoji=False, highlight=False)
+
+
+def _end(message: str, code: int) -> NoReturn:
+    click.echo(message, err=True)
+    raise click.exceptions.Exit(code)

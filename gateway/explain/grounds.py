@@ -1,0 +1,95 @@
+"""The configuration as routes, issuers and keys, built as the gateway builds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from gateway import build
+from gateway.config import read_file
+from gateway.config.gateway_file import GatewayConfig
+from gateway.issuer import settings as issuer_settings
+from gateway.issuer.settings import IssuerSettings
+from gateway.policy.model import TrustedIssuer
+from gateway.policy.routes import RouteTable
+from gateway.tokens.key_source import KeySource
+from gateway.tokens.keys import KeySetError
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """An embedded authorization server's file, under the name that a user of this machine can open it by."""
+
+    file: str
+    settings: IssuerSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """All that a judgement rests on.
+
+    Attributes:
+        file: the configuration's file, as the user named it.
+        config: what stands in it.
+        table: its routes.
+        issuers: its trusted issuers, in the file's order.
+        embedded: by issuer name, the files of embedded authorization servers.
+    """
+
+    file: Path
+    config: GatewayConfig
+    table: RouteTable
+    issuers: tuple[TrustedIssuer, ...]
+    embedded: Mapping[str, Embedded]
+
+    @property
+    def by_iss(self) -> dict[str, TrustedIssuer]:
+        """The issuers by the value of `iss`, as `verify` takes them."""
+        return {issuer.issuer: issuer for issuer in self.issuers}
+
+
+class GroundsError(Exception):
+    """A file that the configuration names can't be used; the message names it."""
+
+
+def lay(file: Path, config: GatewayConfig, environ: Mapping[str, str]) -> Grounds:
+    """Build routes and issuers from a configuration that was examined."""
+    return Grounds(
+        file=file,
+        config=config,
+        table=RouteTable(build.route(entry, config.issuers) for entry in config.routes),
+        issuers=tuple(build.trusted_issuer(name, issuer) for name, issuer in config.issuers.items()),
+        embedded=dict(_embedded(file.parent, config, environ)),
+    )
+
+
+def _embedded(base: Path, config: GatewayConfig, environ: Mapping[str, str]) -> list[tuple[str, Embedded]]:
+    """Those that can be read: the examination has reported the others."""
+    found = []
+    for name, issuer in config.issuers.items():
+        if issuer.embedded is None:
+            continue
+        path = base / issuer.embedded
+        text = read_file(path, str(path))
+        settings = issuer_settings.parse(text, str(path), environ) if isinstance(text, str) else None
+        if isinstance(settings, IssuerSettings):
+            found.append((name, Embedded(str(path), settings)))
+    return found
+
+
+def key_sources(grounds: Grounds, http: aiohttp.ClientSession, clock: Callable[[], float]) -> dict[str, KeySource]:
+    """Where each issuer's keys come from; nothing is fetched yet.
+
+    Raises:
+        GroundsError: they are in a file that can't be used: the gateway would not start.
+    """
+    sources = {}
+    for name, issuer in grounds.config.issuers.items():
+        try:
+            sources[name] = build.key_source(name, issuer, grounds.file.parent, http, clock)
+        except KeySetError as error:
+            raise GroundsError(f"{grounds.file}: issuers.{name}.jwks_file: {error}") from error
+    return sources

@@ -1,0 +1,165 @@
+"""The gateway's judgement of one request, with all that it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import aiohttp
+
+from gateway import build
+from gateway.explain.grounds import Grounds, key_sources
+from gateway.explain.reading import Request, read_request
+from gateway.explain.stand_in import stand_in
+from gateway.policy.bearer import take_token
+from gateway.policy.decision import Allow
+from gateway.policy.denial import Denial, Reason
+from gateway.policy.model import BearerToken, RequestHead, Route, TrustedIssuer
+from gateway.rules import Judgement, judge
+from gateway.tokens.compact import CompactToken, read_compact
+from gateway.tokens.key_source import KeySource
+from gateway.tokens.keys import KeySet
+from gateway.tokens.verifier import Keys, TokenVerifier, VerifiedToken
+from gateway.tokens.verify import UnknownKey, verify
+
+
+@dataclass(frozen=True, slots=True)
+class NoKeys:
+    """The issuer's keys can't be had, so that nothing can be said; `detail` is why."""
+
+    issuer: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What the journey's functions said.
+
+    Attributes:
+        grounds: what the judgement rests on.
+        request: as it was sent.
+        now: seconds since the epoch.
+        outcome: the decision.
+        head: what was judged; None where the request could not be read.
+        route: that matched.
+        token: as it was taken; None where there is none, or where nobody looked.
+        verified: what verification said of it.
+        compact: the token taken apart, verified or not.
+        header_passed: whether form, issuer and header were accepted.
+        keys: the keys of the token's issuer.
+        from_claims: whether claims without a signature were judged.
+        assumed: of those claims.
+    """
+
+    grounds: Grounds
+    request: Request
+    now: float
+    outcome: Allow | Denial
+    head: RequestHead | None = None
+    route: Route | None = None
+    token: BearerToken | None = field(default=None, repr=False)
+    verified: VerifiedToken | None = None
+    compact: CompactToken | None = field(default=None, repr=False)
+    header_passed: bool = False
+    keys: KeySet | None = None
+    from_claims: bool = False
+    assumed: tuple[str, ...] = ()
+
+    @property
+    def payload(self) -> Mapping[str, object]:
+        """The token's claims, verified or not; empty where none can be read."""
+        return {} if self.compact is None else self.compact.payload
+
+    @property
+    def issuer(self) -> TrustedIssuer | None:
+        """The trusted issuer that the token names."""
+        name = self.payload.get("iss")
+        return self.grounds.by_iss.get(name) if isinstance(name, str) else None
+
+
+async def judge_request(grounds: Grounds, request: Request, now: float) -> Findings | NoKeys:
+    """Judge a request with its token, or with none.
+
+    Raises:
+        GroundsError: a file of keys can't be used.
+    """
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
+        sources = key_sources(grounds, http, lambda: now)
+        head = await _read(grounds, request)
+        if isinstance(head, Denial):
+            return Findings(grounds, request, now, head)
+        verifier = TokenVerifier(grounds.issuers, sources, capacity=1, log_key=b"")
+        judgement = judge(head, grounds.table, verifier, now)
+        if isinstance(judgement.outcome, UnknownKey):
+            await sources[judgement.outcome.issuer].look_for(judgement.outcome.kid)
+            judgement = judge(head, grounds.table, verifier, now)
+    outcome = _settled(judgement.outcome, sources)
+    if isinstance(outcome, NoKeys):
+        return outcome
+    return _findings(Findings(grounds, request, now, outcome, head), judgement, grounds.issuers, sources)
+
+
+async def judge_claims(
+    grounds: Grounds, request: Request, payload: Mapping[str, object], now: float
+) -> Findings | NoKeys:
+    """Judge a request as if it bore a token with these claims, signed by its issuer.
+
+    Raises:
+        GroundsError: a file of keys can't be used.
+    """
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
+        key_sources(grounds, http, lambda: now)
+    head = await _read(grounds, request)
+    if isinstance(head, Denial):
+        return Findings(grounds, request, now, head, from_claims=True)
+    route = grounds.table.match(head)
+    signed = stand_in(payload, route if isinstance(route, Route) else None, grounds, now)
+    head = head._replace(authorization=(b"Bearer " + signed.token,))
+    verifier = TokenVerifier(signed.issuers, signed.keys, capacity=1, log_key=b"")
+    judgement = judge(head, grounds.table, verifier, now)
+    outcome = _settled(judgement.outcome, {})
+    if isinstance(outcome, NoKeys):
+        return outcome
+    assumed = () if judgement.route is None or judgement.route.rule.public else signed.assumed
+    findings = Findings(grounds, request, now, outcome, head, from_claims=True, assumed=assumed)
+    return _findings(findings, judgement, signed.issuers, signed.keys)
+
+
+async def _read(grounds: Grounds, request: Request) -> RequestHead | Denial:
+    received = await read_request(request.wire, build.client_limits(grounds.config.limits))
+    return received if isinstance(received, Denial) else received.head
+
+
+def _settled(outcome: Allow | Denial | UnknownKey, sources: Mapping[str, KeySource]) -> Allow | Denial | NoKeys:
+    """A key that is not there: refused only when the issuer, asked successfully, does not have it."""
+    if not isinstance(outcome, UnknownKey):
+        return outcome
+    source = sources.get(outcome.issuer)
+    if source is not None and (source.current is None or source.error is not None):
+        return NoKeys(outcome.issuer, source.error or "they were never fetched")
+    named = "a key without kid" if outcome.kid is None else "the key that the token names"
+    return Denial(Reason.KEY_UNKNOWN, f"the issuer {outcome.issuer} does not publish {named}")
+
+
+def _findings(
+    findings: Findings, judgement: Judgement, issuers: tuple[TrustedIssuer, ...], keys: Mapping[str, Keys]
+) -> Findings:
+    """Add what the token is, as far as the journey looked at it."""
+    route = judgement.route
+    findings = replace(findings, route=route)
+    if route is None or route.rule.public or findings.head is None:
+        return findings
+    token = take_token(findings.head)
+    if isinstance(token, Denial):
+        return findings
+    compact = read_compact(token.value)
+    before_keys = verify(token, {issuer.issuer: issuer for issuer in issuers}, lambda _: None, findings.now)
+    findings = replace(
+        findings,
+        token=token,
+        verified=judgement.token,
+        compact=None if isinstance(compact, Denial) else compact,
+        header_passed=isinstance(before_keys, UnknownKey),
+    )
+    issuer = findings.issuer
+    return replace(findings, keys=None if issuer is None else keys[issuer.name].current)

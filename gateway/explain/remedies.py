@@ -1,0 +1,259 @@
+"""For each reason the smallest change that turns the refusal into entry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from gateway.config.gateway_fields import ALGORITHMS
+from gateway.explain.judging import Findings
+from gateway.explain.model import Change
+from gateway.explain.scopes import get_token, scope_changes
+from gateway.explain.targets import allowing, nearest_routes, repaired
+from gateway.explain.words import either, shown, span
+from gateway.policy.claims import check_claims
+from gateway.policy.decision import Allow, Evidence, decide
+from gateway.policy.denial import Denial, Reason
+from gateway.policy.model import Claims
+from gateway.policy.routes import METHODS
+
+LARGEST_LEEWAY = 300.0
+"""Seconds; the configuration takes no more."""
+
+Remedy = Callable[[Findings, Denial], Iterator[Change]]
+
+
+def changes(findings: Findings) -> tuple[Change, ...]:
+    """What has to be done; nothing where the request is let in."""
+    outcome = findings.outcome
+    if isinstance(outcome, Allow):
+        return ()
+    found = [*_REMEDIES.get(outcome.reason, _hint)(findings, outcome), *_further(findings)]
+    return tuple(dict.fromkeys(found))
+
+
+def _further(findings: Findings) -> Iterator[Change]:
+    """What would refuse the same token next, once its verification's fault is gone."""
+    if findings.verified is not None or findings.route is None:
+        return
+    claims = _claims_if_valid(findings)
+    if claims is not None and isinstance(denial := decide(findings.route.rule, Evidence(claims)), Denial):
+        yield from _REMEDIES[denial.reason](findings, denial)
+
+
+def _claims_if_valid(findings: Findings) -> Claims | None:
+    """The token's claims; where it was refused, those that it would have with audience, times and binding put right."""
+    if findings.verified is not None:
+        return findings.verified.claims
+    issuer = findings.issuer
+    if issuer is None:
+        return None
+    kept = {name: value for name, value in findings.payload.items() if name not in {"cnf", "nbf", "iat"}}
+    claims = check_claims(kept | {"aud": sorted(issuer.audiences), "exp": findings.now + 1}, issuer, findings.now)
+    return claims if isinstance(claims, Claims) else None
+
+
+def _hint(findings: Findings, denial: Denial) -> Iterator[Change]:
+    del findings
+    yield Change(denial.meaning.hint)
+
+
+# The request
+
+
+def _target(findings: Findings, denial: Denial) -> Iterator[Change]:
+    path = repaired(findings.request.target)
+    instead = tuple(allowing(findings))
+    if path is not None:
+        yield Change(f"send the path as {shown(path)}, if that is what is meant ({shown(denial.detail)})", instead)
+    else:
+        yield Change(f"send another path: {shown(denial.detail)}", instead)
+
+
+def _no_route(findings: Findings, denial: Denial) -> Iterator[Change]:
+    del denial
+    path = shown(findings.request.target.partition("?")[0])
+    add = f"add a route for {path} to {findings.grounds.file}"
+    near = nearest_routes(findings)
+    if near:
+        yield Change(f"use the path of a route that there is: {near[0]}", (*near[1:], add))
+    else:
+        yield Change(add)
+
+
+def _method(findings: Findings, denial: Denial) -> Iterator[Change]:
+    head = findings.head
+    fitting = () if head is None else findings.grounds.table.candidates(head.path)
+    method, file = shown(findings.request.method), findings.grounds.file
+    add = [f"add {method} to the methods of route {route.id} in {file}" for route in fitting]
+    yield Change(f"use {either(list(denial.allow))}", tuple(add))
+
+
+def _malformed(findings: Findings, denial: Denial) -> Iterator[Change]:
+    method = findings.request.method
+    if method not in METHODS and method.upper() in METHODS:
+        yield Change(f"write the method as {method.upper()}: methods are case-sensitive (RFC 9110 §9.1)")
+        return
+    if findings.route is not None:
+        yield Change(f"send one token, 'Authorization: Bearer TOKEN', and nothing else: {shown(denial.detail)}")
+        return
+    once = "with each of Host, Content-Length and Authorization at most once"
+    yield Change(f"send a well-formed head, {once}: {shown(denial.detail)}")
+
+
+# The token
+
+
+def _missing(findings: Findings, denial: Denial) -> Iterator[Change]:
+    del denial
+    if findings.route is not None:
+        yield get_token(findings.grounds, findings.route)
+
+
+def _token_form(findings: Findings, denial: Denial) -> Iterator[Change]:
+    del findings
+    yield Change(
+        f"send the token exactly as the token endpoint returned it: {shown(denial.detail)}",
+        ("let the issuer give out signed JWTs, if its tokens are opaque or encrypted",),
+    )
+
+
+def _issuer(findings: Findings, denial: Denial) -> Iterator[Change]:
+    file, issuer, route = findings.grounds.file, findings.issuer, findings.route
+    if issuer is not None and route is not None:
+        add = f"add {issuer.name} to the issuers of route {route.id} in {file}"
+        yield Change(f"use a token of {either(route.rule.issuers)}", (add,))
+        return
+    trusted = either([issuer.issuer for issuer in findings.grounds.issuers])
+    found = findings.payload.get("iss")
+    if not isinstance(found, str):
+        yield Change(f"use a token whose iss is {trusted}: {shown(denial.detail)}")
+        return
+    instead = f"trust {shown(found)}: add it under issuers in {file}"
+    for near in findings.grounds.issuers:
+        if _alike(near.issuer) == _alike(found):
+            instead = f"write issuers.{near.name}.issuer as {shown(found)} in {file}: it is compared byte for byte"
+    yield Change(f"get the token from {trusted}", (instead,))
+
+
+def _alike(url: str) -> str:
+    return url.casefold().rstrip("/")
+
+
+def _algorithm(findings: Findings, denial: Denial) -> Iterator[Change]:
+    header = findings.compact.header if findings.compact is not None else None
+    issuer = findings.issuer
+    if header is None or issuer is None:
+        yield from _hint(findings, denial)
+        return
+    algorithm = shown(header.alg)
+    takes_all = issuer.algorithms == frozenset(ALGORITHMS)
+    accepted = "RS256 or another asymmetric one" if takes_all else either(issuer.algorithms)
+    if findings.header_passed:
+        key = "its key" if header.kid is None else f"the key {shown(header.kid)}"
+        yield Change(f"let the issuer publish {key} for {algorithm}, or sign with what that key is for")
+    elif header.alg in ALGORITHMS:
+        add = f"add {algorithm} to issuers.{issuer.name}.algorithms in {findings.grounds.file}"
+        yield Change(f"let the issuer sign with {accepted}", (add,))
+    else:
+        yield Change(f"let the issuer sign with {accepted}: {algorithm} is never accepted")
+
+
+def _key(findings: Findings, denial: Denial) -> Iterator[Change]:
+    del denial
+    issuer, keys = findings.issuer, findings.keys
+    name = "" if issuer is None else issuer.name
+    kids = either([key.kid or "a key without kid" for key in keys.keys]) if keys is not None else "none"
+    config = findings.grounds.config.issuers.get(name)
+    replaced = () if config is None or config.jwks_file is None else (_new_file(name, config.jwks_file),)
+    if findings.compact is not None and findings.compact.header.kid is None:
+        yield Change(f"let the issuer name the key in the token (kid): {kids} would fit", replaced)
+    else:
+        yield Change(f"get a new token: {name} publishes {kids}", replaced)
+
+
+def _new_file(name: str, file: str) -> str:
+    return f"put the issuer's present key set into {shown(file)} (issuers.{name}.jwks_file)"
+
+
+def _signature(findings: Findings, denial: Denial) -> Iterator[Change]:
+    del denial
+    name = "" if findings.issuer is None else findings.issuer.name
+    yield Change(
+        "send the token unchanged, or get a new one",
+        (f"check that issuers.{name} has the keys of the issuer that signed: another one may use the same kid",),
+    )
+
+
+def _claim(findings: Findings, denial: Denial) -> Iterator[Change]:
+    issuer = findings.issuer
+    if issuer is not None and not findings.header_passed:
+        anything = f"write typ: any under issuers.{issuer.name} in {findings.grounds.file}"
+        yield Change(f"let the issuer set typ to {either(issuer.token_types)}", (anything,))
+    else:
+        yield Change(f"let the issuer correct the token's claims: {shown(denial.detail)}")
+
+
+def _audience(findings: Findings, denial: Denial) -> Iterator[Change]:
+    issuer = findings.issuer
+    if issuer is None:
+        yield from _hint(findings, denial)
+        return
+    found = findings.payload.get("aud")
+    names = found if isinstance(found, list) else [found]
+    where = f"issuers.{issuer.name}.audience in {findings.grounds.file}"
+    add = tuple(f"add {shown(name)} to {where}, if that means this API" for name in names if isinstance(name, str))
+    yield Change(f"request the audience {either(issuer.audiences)}", add[:1])
+
+
+def _expired(findings: Findings, denial: Denial) -> Iterator[Change]:
+    del denial
+    expired = findings.payload.get("exp")
+    late = findings.now - expired if isinstance(expired, int | float) else LARGEST_LEEWAY
+    yield Change("get a new token", tuple(_more_leeway(findings, late)))
+
+
+def _not_yet(findings: Findings, denial: Denial) -> Iterator[Change]:
+    del denial
+    starts = [start for name in ("nbf", "iat") if isinstance(start := findings.payload.get(name), int | float)]
+    early = max(starts, default=findings.now) - findings.now
+    yield Change(f"wait {span(early)}, or set the issuer's clock right", tuple(_more_leeway(findings, early)))
+
+
+def _more_leeway(findings: Findings, seconds: float) -> Iterator[str]:
+    """Where the clocks differ by no more than a leeway may be; an instant more, because `exp` itself is too late."""
+    needed = int(seconds) + 1
+    if needed <= LARGEST_LEEWAY and findings.issuer is not None:
+        where = f"issuers.{findings.issuer.name} in {findings.grounds.file}"
+        yield f"write leeway: {needed}s under {where}, if the clocks differ"
+
+
+def _proof(findings: Findings, denial: Denial) -> Iterator[Change]:
+    del findings, denial
+    yield Change("ask the issuer for a token that is bound to no key (without cnf: neither DPoP nor mutual TLS)")
+
+
+def _scope(findings: Findings, denial: Denial) -> Iterator[Change]:
+    del denial
+    claims = _claims_if_valid(findings)
+    if findings.route is not None and claims is not None:
+        yield from scope_changes(findings.grounds, findings.route, claims)
+
+
+_REMEDIES: dict[Reason, Remedy] = {
+    Reason.TARGET_INVALID: _target,
+    Reason.NO_ROUTE: _no_route,
+    Reason.METHOD_NOT_ALLOWED: _method,
+    Reason.REQUEST_MALFORMED: _malformed,
+    Reason.TOKEN_MISSING: _missing,
+    Reason.TOKEN_MALFORMED: _token_form,
+    Reason.ISSUER_UNTRUSTED: _issuer,
+    Reason.ALGORITHM_NOT_ALLOWED: _algorithm,
+    Reason.KEY_UNKNOWN: _key,
+    Reason.SIGNATURE_INVALID: _signature,
+    Reason.CLAIM_INVALID: _claim,
+    Reason.AUDIENCE_MISMATCH: _audience,
+    Reason.TOKEN_EXPIRED: _expired,
+    Reason.TOKEN_NOT_YET_VALID: _not_yet,
+    Reason.PROOF_INVALID: _proof,
+    Reason.SCOPE_INSUFFICIENT: _scope,
+}

@@ -1,0 +1,169 @@
+"""A judgement as an Explanation: what each step expected and found, in the order in which it looked.
+
+Which check failed is told by the denial's reason; those before it passed, those after it were not reached. Nothing is
+checked a second time here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gateway.explain.judging import Findings
+from gateway.explain.model import Candidate, Explanation, Fact, Mark, Scopes, Step, Verdict
+from gateway.explain.remedies import changes
+from gateway.explain.verifying import verify_facts
+from gateway.explain.words import either, shown
+from gateway.policy.bearer import take_token
+from gateway.policy.decision import Allow, describe_scopes
+from gateway.policy.denial import Denial, Reason, refuse
+from gateway.policy.model import RequestHead, Route
+from gateway.policy.paths import query_keys
+from gateway.policy.routes import RouteTable
+
+_ANSWER_FIELDS = (b"WWW-Authenticate", b"Allow", b"Retry-After")
+
+
+def tell(findings: Findings) -> Explanation:
+    """Explain what was found."""
+    path, _, query = findings.request.target.partition("?")
+    candidates = tuple(_candidates(findings))
+    return Explanation(
+        method=shown(findings.request.method),
+        path=shown(path),
+        query_keys=tuple(query_keys(query)),
+        at=findings.now,
+        steps=(_match(findings, candidates), _take(findings), _verify(findings), _decide(findings)),
+        candidates=candidates,
+        scopes=_scopes(findings),
+        verdict=_verdict(findings),
+        changes=changes(findings),
+        assumed=findings.assumed,
+    )
+
+
+def _candidates(findings: Findings) -> Iterator[Candidate]:
+    head, table = findings.head, findings.grounds.table
+    if head is None:
+        return
+    fitting = table.candidates(head.path)
+    for route in table.routes:
+        fits, matched = route in fitting, route is findings.route
+        methods = tuple(sorted(route.methods))
+        yield Candidate(route.id, methods, route.path, fits, matched, _why(route, head, findings, fits=fits))
+
+
+def _why(route: Route, head: RequestHead, findings: Findings, *, fits: bool) -> str:
+    if route is findings.route:
+        return "matches"
+    if not fits:
+        return "another path"
+    alone = RouteTable((route,)).match(head)
+    if isinstance(alone, Route):
+        return f"fits, too, but {findings.route.id} comes first" if findings.route else "fits, too"
+    if alone.reason is Reason.METHOD_NOT_ALLOWED:
+        return f"the path fits, but it takes {', '.join(alone.allow)}"
+    return alone.detail
+
+
+def _match(findings: Findings, candidates: tuple[Candidate, ...]) -> Step:
+    outcome, route = findings.outcome, findings.route
+    if route is None:
+        return Step(Mark.FAILED, "match", shown(outcome.detail) if isinstance(outcome, Denial) else "")
+    others = len(candidates) - 1
+    among = f"the first of {len(candidates)} that fits" if others else "the only route"
+    return Step(Mark.OK, "match", f"route {route.id}, {among}")
+
+
+def _not_reached(name: str) -> Step:
+    return Step(Mark.NOT_REACHED, name, "not reached")
+
+
+def _nobody_looks(name: str) -> Step:
+    return Step(Mark.OK, name, "nothing to do: the route is public")
+
+
+def _take(findings: Findings) -> Step:
+    if findings.route is None or findings.head is None:
+        return _not_reached("take")
+    if findings.route.rule.public:
+        return _nobody_looks("take")
+    taken = take_token(findings.head)
+    if isinstance(taken, Denial):
+        return Step(Mark.FAILED, "take", taken.detail)
+    if findings.from_claims:
+        return Step(Mark.OK, "take", "claims without a signature, judged as if their issuer had signed them")
+    return Step(Mark.OK, "take", f"a bearer token of {len(taken.value)} characters", tuple(_token_facts(findings)))
+
+
+def _token_facts(findings: Findings) -> Iterator[Fact]:
+    """What the token says of itself: nothing of it is verified yet."""
+    compact = findings.compact
+    if compact is None:
+        yield Fact(Mark.OK, "kind", "no signed JWT that can be read")
+        return
+    header = compact.header
+    yield Fact(Mark.OK, "kind", "JWT" if not header.typ else f"JWT, typ {shown(header.typ)}")
+    yield Fact(Mark.OK, "alg", shown(header.alg))
+    yield Fact(Mark.OK, "kid", "none" if header.kid is None else shown(header.kid))
+    yield Fact(Mark.OK, "issuer", shown(compact.payload.get("iss")))
+
+
+def _verify(findings: Findings) -> Step:
+    if findings.route is not None and findings.route.rule.public:
+        return _nobody_looks("verify")
+    if findings.token is None:
+        return _not_reached("verify")
+    facts = tuple(verify_facts(findings))
+    if findings.verified is not None:
+        claims = findings.verified.claims
+        who = shown(claims.client_id or claims.subject or "a client without a name")
+        return Step(Mark.OK, "verify", f"{who}, by issuer {claims.issuer_name}", facts)
+    detail = findings.outcome.detail if isinstance(findings.outcome, Denial) else ""
+    return Step(Mark.FAILED, "verify", shown(detail), facts)
+
+
+def _decide(findings: Findings) -> Step:
+    route, verified, outcome = findings.route, findings.verified, findings.outcome
+    if route is not None and route.rule.public:
+        return Step(Mark.OK, "decide", "the route is public: no token is asked for, and none is looked at")
+    if route is None or verified is None:
+        return _not_reached("decide")
+    mark = Mark.OK if isinstance(outcome, Allow) else Mark.FAILED
+    summary = "the token grants what the route demands" if isinstance(outcome, Allow) else shown(outcome.detail)
+    foreign = isinstance(outcome, Denial) and outcome.reason is Reason.ISSUER_UNTRUSTED
+    granted = shown(" ".join(verified.claims.scopes) or "none")
+    facts: tuple[Fact, ...] = (
+        Fact(Mark.FAILED if foreign else Mark.OK, "issuer", verified.claims.issuer_name, either(route.rule.issuers)),
+        Fact(Mark.NOT_REACHED if foreign else mark, "scopes", granted, describe_scopes(route.rule)),
+    )
+    if isinstance(outcome, Denial) and outcome.scopes_missing:
+        facts = (*facts, Fact(Mark.FAILED, "missing", " ".join(outcome.scopes_missing)))
+    return Step(mark, "decide", summary, facts)
+
+
+def _scopes(findings: Findings) -> Scopes | None:
+    route, verified, outcome = findings.route, findings.verified, findings.outcome
+    if route is None or route.rule.public:
+        return None
+    granted = () if verified is None else verified.claims.scopes
+    missing = outcome.scopes_missing if isinstance(outcome, Denial) else ()
+    return Scopes(route.rule.all_of, route.rule.any_of, granted, missing)
+
+
+def _verdict(findings: Findings) -> Verdict:
+    outcome, route = findings.outcome, findings.route
+    if isinstance(outcome, Allow):
+        name = "" if route is None else route.upstream
+        return Verdict(allowed=True, upstream=f"{name} ({findings.grounds.config.upstreams[name].url})")
+    refusal = refuse(outcome, findings.grounds.config.realm, "")
+    fields = [(name.decode(), value.decode()) for name, value in refusal.fields if name in _ANSWER_FIELDS]
+    meaning = outcome.meaning
+    return Verdict(
+        allowed=False,
+        status=refusal.status,
+        reason=outcome.reason.value,
+        title=meaning.title,
+        hint=meaning.hint,
+        detail=shown(outcome.detail),
+        fields=tuple(fields),
+    )

@@ -1,0 +1,17 @@
+"""Several worker processes behind one port, and the process that keeps them running.
+
+    supervisor  starts, replaces and ends children; runs the one admin listener
+    place       where one child runs: started, watched, restarted with back-off
+    child       one child process, as the supervisor sees it
+    worker      one child process, as it sees itself
+    channel     what they say to each other: a line of JSON a message
+    sockets     one listening socket a worker, all on one address, open for as long as the supervisor lives
+    snapshots   figures of all workers as one
+
+The kernel's queues of connections belong to the sockets, and the sockets to the supervisor: a worker that dies or is
+replaced loses no connection that still waits to be accepted.
+"""
+
+from gateway.supervisor.supervisor import Configuration, Supervisor
+
+__all__ = ["Configuration", "Supervisor"]

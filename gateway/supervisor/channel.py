@@ -1,0 +1,100 @@
+"""What supervisor and child say to each other: a line of JSON a message, over a socket pair that no one else has.
+
+The supervisor sends order, snapshot?, drain and reopen; the child ready or failed, and snapshot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Literal, TypedDict
+
+import orjson
+
+MOST_BYTES = 64 << 20
+"""Of one message: a configuration's text, or the figures of very many routes."""
+
+
+class Order(TypedDict):
+    """The first message: what the child shall be. It may hold secrets, which is why no argument carries it."""
+
+    kind: Literal["order"]
+    name: str
+    file: str
+    text: str
+    revision: str
+    log_key: str
+
+
+class Ask(TypedDict):
+    """Asks for a snapshot, or for the access log to be opened anew."""
+
+    kind: Literal["snapshot?", "reopen"]
+
+
+class Drain(TypedDict):
+    """Ends the child; one that retires lets clients learn of it first."""
+
+    kind: Literal["drain"]
+    retire: bool
+
+
+class Ready(TypedDict):
+    """The child serves."""
+
+    kind: Literal["ready"]
+
+
+class Failed(TypedDict):
+    """The child can't start; whether an address or a file is at fault."""
+
+    kind: Literal["failed"]
+    message: str
+    address: bool
+
+
+class Figures(TypedDict):
+    """A snapshot, as `snapshots.pack` makes it."""
+
+    kind: Literal["snapshot"]
+    snapshot: dict[str, object]
+
+
+Message = Order | Ask | Drain | Ready | Failed | Figures
+
+
+class Channel:
+    """One end of the socket pair."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def over(cls, end: socket.socket) -> Channel:
+        """Speak over this end, which is the channel's own from now on."""
+        return cls(*await asyncio.open_unix_connection(sock=end, limit=MOST_BYTES))
+
+    def send(self, message: Message) -> None:
+        """Say something; lost where the other end is gone, which `receive` tells."""
+        if not self._writer.is_closing():
+            self._writer.write(orjson.dumps(message) + b"\n")
+
+    async def receive(self) -> Message | None:
+        """The next message; None when the other end is gone."""
+        try:
+            line = await self._reader.readline()
+        except (OSError, ValueError):
+            return None
+        if not line.endswith(b"\n"):
+            return None
+        message: Message = orjson.loads(line)
+        return message
+
+    async def close(self) -> None:
+        """Send what waits, and hang up."""
+        self._writer.close()
+        try:
+            await self._writer.wait_closed()
+        except OSError:
+            return

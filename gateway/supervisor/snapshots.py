@@ -1,0 +1,99 @@
+"""Figures of all workers as one, and their way from process to process."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
+from itertools import zip_longest
+
+from pydantic import TypeAdapter
+
+from gateway.admin.snapshot import IssuerSnapshot, Snapshot, UpstreamSnapshot
+
+SUMMED = (
+    *("connections", "cached_tokens"),
+    *("duration_sum", "tokens_verified", "tokens_recalled", "retries", "aborted", "log_written", "log_dropped"),
+)
+"""Figures that are numbers; a worker's first two end with it, the others stay."""
+
+_SNAPSHOT = TypeAdapter(Snapshot)
+
+
+def pack(snapshot: Snapshot) -> dict[str, object]:
+    """A snapshot as JSON knows it: the keys of `requests` become lists."""
+    packed = asdict(snapshot)
+    packed["requests"] = [[list(key), count] for key, count in snapshot.requests.items()]
+    return packed
+
+
+def unpack(packed: dict[str, object]) -> Snapshot:
+    """What `pack` made, after its way through JSON.
+
+    Raises:
+        ValueError: it is no snapshot.
+    """
+    requests = packed["requests"]
+    if not isinstance(requests, list):
+        raise TypeError("requests are no list")
+    return _SNAPSHOT.validate_python(packed | {"requests": {tuple(key): count for key, count in requests}})
+
+
+def remains(snapshot: Snapshot) -> Snapshot:
+    """What stays of a worker that has ended: its counters, so that none of the sums goes down."""
+    return replace(snapshot, ready=False, connections=0, cached_tokens=0, log_error=None, issuers=(), upstreams=())
+
+
+def combine(own: Snapshot, others: Sequence[Snapshot]) -> Snapshot:
+    """All figures as one.
+
+    Args:
+        own: says what no sum can: version, revision, start, readiness, workers; its figures are part of the sums.
+        others: of workers, those of the present configuration first.
+    """
+    every = [own, *others]
+    requests: Counter[tuple[str, str, str, int]] = Counter()
+    for snapshot in every:
+        requests.update(snapshot.requests)
+    sums = {name: sum(getattr(snapshot, name) for snapshot in every) for name in SUMMED}
+    return replace(
+        own,
+        requests=dict(requests),
+        durations=tuple(map(sum, zip_longest(*(snapshot.durations for snapshot in every), fillvalue=0))),
+        log_error=next((snapshot.log_error for snapshot in every if snapshot.log_error is not None), None),
+        issuers=_worst(issuer for snapshot in others for issuer in snapshot.issuers),
+        upstreams=_summed(upstream for snapshot in others for upstream in snapshot.upstreams),
+        **sums,
+    )
+
+
+def _worst(issuers: Iterable[IssuerSnapshot]) -> tuple[IssuerSnapshot, ...]:
+    """Of each issuer the state of the worker that is worst off: with an error, or with the oldest keys."""
+    worst: dict[str, IssuerSnapshot] = {}
+    for issuer in issuers:
+        known = worst.setdefault(issuer.name, issuer)
+        if _health(issuer) < _health(known):
+            worst[issuer.name] = issuer
+    return tuple(worst.values())
+
+
+def _health(issuer: IssuerSnapshot) -> tuple[bool, float]:
+    return issuer.error is None, issuer.fetched_at or 0.0
+
+
+def _summed(upstreams: Iterable[UpstreamSnapshot]) -> tuple[UpstreamSnapshot, ...]:
+    sums: dict[str, UpstreamSnapshot] = {}
+    for upstream in upstreams:
+        known = sums.get(upstream.name)
+        sums[upstream.name] = upstream if known is None else _sum(known, upstream)
+    return tuple(sums.values())
+
+
+def _sum(one: UpstreamSnapshot, other: UpstreamSnapshot) -> UpstreamSnapshot:
+    return replace(
+        one,
+        open=one.open + other.open,
+        idle=one.idle + other.idle,
+        connecting=one.connecting + other.connecting,
+        waiting=one.waiting + other.waiting,
+    )

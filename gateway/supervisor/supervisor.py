@@ -1,0 +1,358 @@
+"""Starts, replaces and ends the children, and runs the one admin listener."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import socket
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from gateway import __version__
+from gateway.admin.server import AdminServer
+from gateway.admin.snapshot import Snapshot, WorkerSnapshot
+from gateway.app import RETIRE_SECONDS, BadFileError, StartError, check_parser, listening
+from gateway.config import ConfigError, read_file
+from gateway.config.gateway_file import GatewayConfig
+from gateway.recorder import BUCKETS
+from gateway.supervisor.child import Child
+from gateway.supervisor.place import Place
+from gateway.supervisor.snapshots import combine, remains
+from gateway.supervisor.sockets import listen
+
+log = logging.getLogger(__name__)
+
+ANSWER_SECONDS = 1.0
+"""How long a worker may take to tell its figures before it is shown as unresponsive."""
+
+OVERDUE_SECONDS = 5.0
+"""How much longer than its own bounds a child may take to end before it is killed."""
+
+ISSUERS = 0
+"""The index of the child that runs the embedded issuers; workers count from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What the gateway's file said at one moment; children get this text, even if the file has changed since."""
+
+    file: Path
+    text: str
+    revision: str
+    config: GatewayConfig
+
+
+Read = Callable[[], Configuration | list[ConfigError]]
+"""Reads and checks the configuration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A configuration in force, with what the supervisor itself holds open for it.
+
+    Attributes:
+        number: counts them, from 1.
+        configuration: what its children run.
+        sockets: one for each worker.
+        admin: the operators' listener.
+        admin_port: its port.
+        issuers: the texts of the embedded issuers' files, by name: a change there restarts them.
+    """
+
+    number: int
+    configuration: Configuration
+    sockets: Sequence[socket.socket]
+    admin: AdminServer
+    admin_port: int
+    issuers: dict[str, str]
+
+    @property
+    def config(self) -> GatewayConfig:
+        """The configuration's content."""
+        return self.configuration.config
+
+
+class Supervisor:
+    """Several workers on one address.
+
+    Args:
+        read: reads the configuration anew, for a reload.
+        workers: how many.
+    """
+
+    def __init__(self, read: Read, workers: int) -> None:
+        self._read = read
+        self._workers = [Place(f"worker {i}", partial(self._launch, i)) for i in range(1, workers + 1)]
+        self._issuers = Place("embedded issuers", partial(self._launch, ISSUERS))
+        self._children: dict[Child, int] = {}
+        self._log_key = secrets.token_bytes(32)
+        self._started_at = time.time()
+        self._stopping = False
+        self._past = _nothing(self._started_at)
+        self._generation: Generation | None = None
+
+    @property
+    def port(self) -> int:
+        """Where clients connect."""
+        return int(self._in_force.sockets[0].getsockname()[1])
+
+    @property
+    def admin_port(self) -> int:
+        """Where operators connect."""
+        return self._in_force.admin_port
+
+    @property
+    def ready(self) -> bool:
+        """Whether some worker takes new requests."""
+        return not self._stopping and any(place.current is not None for place in self._workers)
+
+    @property
+    def _in_force(self) -> Generation:
+        if self._generation is None:
+            raise RuntimeError("the supervisor has not started")
+        return self._generation
+
+    async def start(self, configuration: Configuration) -> None:
+        """Start everything; returns when every worker accepts.
+
+        Raises:
+            StartError: something can't be had; nothing keeps running.
+        """
+        check_parser()
+        try:
+            async with AsyncExitStack() as undo:
+                self._generation = await self._prepare(configuration, undo)
+                undo.pop_all()
+            if self._generation.issuers:
+                self._issuers.adopt(await self._launch(ISSUERS))
+            for place, child in zip(self._workers, await self._launch_workers(self._generation), strict=True):
+                place.adopt(child)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def reload(self) -> None:
+        """Put the file's present content in force without losing a request; with errors in it, nothing changes."""
+        found = await asyncio.to_thread(self._read)
+        if isinstance(found, list):
+            for error in found:
+                log.error("%s", error)
+            log.error("the configuration has errors: the one in force stays")
+            return
+        before = self._in_force
+        try:
+            async with AsyncExitStack() as locks, AsyncExitStack() as undo:
+                for place in self._workers:
+                    await locks.enter_async_context(place.changing)
+                fresh = await self._prepare(found, undo)
+                children = await self._launch_workers(fresh)
+                undo.pop_all()
+                self._replace_workers(fresh, children)
+        except StartError as error:
+            log.error("%s", error)  # noqa: TRY400 - the message says it all, the trace nothing
+            log.error("the new configuration cannot be put in force: the old one stays")  # noqa: TRY400 - likewise
+            return
+        if fresh.admin is not before.admin:
+            await before.admin.close()
+        if fresh.issuers != before.issuers:
+            await self._replace_issuers(fresh)
+        log.info("generation %d is in force, configuration %s", fresh.number, found.revision)
+
+    async def stop(self) -> None:
+        """Let every child finish what it does, and end."""
+        self._stopping = True
+        for place in (*self._workers, self._issuers):
+            place.dismiss()
+        workers = [child for child, index in self._children.items() if index != ISSUERS]
+        for child in workers:
+            child.drain(self._patience)
+        for one in () if self._generation is None else self._generation.sockets:
+            one.close()
+        await asyncio.gather(*(child.gone() for child in workers))
+        for child in list(self._children):
+            child.drain(self._patience)
+            await child.gone()
+        if self._generation is not None:
+            await self._generation.admin.close()
+
+    async def kill(self) -> None:
+        """End at once; after `stop`, which it cuts short."""
+        for child in self._children:
+            child.kill()
+        await asyncio.gather(*(child.gone() for child in list(self._children)))
+        await self._in_force.admin.close()
+
+    def reopen_log(self) -> None:
+        """Have every worker open the access log anew: its file was moved away."""
+        for child in self._children:
+            child.reopen_log()
+
+    async def snapshot(self) -> Snapshot:
+        """Figures of all workers, those that have ended included; takes a second at most."""
+        workers = sorted((child for child, index in self._children.items() if index != ISSUERS), key=_newest_first)
+        await asyncio.gather(*(child.refresh(ANSWER_SECONDS) for child in workers))
+        living = [child.last for child in workers if child in self._children and child.last is not None]
+        own = replace(
+            self._past,
+            config_rev=self._in_force.configuration.revision,
+            ready=self.ready,
+            workers=tuple(self._worker_snapshots()),
+            worker_restarts=sum(place.restarts for place in self._workers),
+        )
+        return combine(own, living)
+
+    def _worker_snapshots(self) -> list[WorkerSnapshot]:
+        up = [_worker_snapshot(index, child) for child, index in self._children.items() if index != ISSUERS]
+        empty = set(range(1, len(self._workers) + 1)) - {worker.worker for worker in up}
+        down = [WorkerSnapshot(index, None, self._in_force.number, "down", None, 0) for index in empty]
+        return sorted([*up, *down], key=lambda worker: (worker.worker, worker.generation))
+
+    # Generations
+
+    async def _prepare(self, configuration: Configuration, undo: AsyncExitStack) -> Generation:
+        """Open what the configuration needs; what did not change is kept. StartError where that can't be."""
+        old, config, texts = self._generation, configuration.config, _issuer_texts(configuration)
+        if old is not None and old.config.listen == config.listen:
+            sockets = old.sockets
+        else:
+            opening = asyncio.to_thread(listen, config.listen, len(self._workers))
+            sockets = await listening("listen", config.listen, opening)
+            for one in sockets:
+                undo.callback(one.close)
+        if old is not None and old.config.admin == config.admin:
+            admin, admin_port = old.admin, old.admin_port
+        else:
+            admin = AdminServer(self.snapshot, *config.admin, ready=lambda: self.ready)
+            undo.push_async_callback(admin.close)
+            admin_port = await listening("admin", config.admin, admin.start())
+        return Generation(1 if old is None else old.number + 1, configuration, sockets, admin, admin_port, texts)
+
+    async def _launch_workers(self, generation: Generation) -> list[Child]:
+        """One child for each place, all of them or none: StartError where one can't start."""
+        indices = range(1, len(self._workers) + 1)
+        launching = (self._launch(index, generation) for index in indices)
+        outcomes = await asyncio.gather(*launching, return_exceptions=True)
+        children = [outcome for outcome in outcomes if isinstance(outcome, Child)]
+        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        if failures:
+            for child in children:
+                child.drain(self._patience, retire=True)
+            raise failures[0]
+        return children
+
+    def _replace_workers(self, fresh: Generation, children: Sequence[Child]) -> None:
+        """The new ones accept already; from here on the old ones do not."""
+        before, self._generation = self._in_force, fresh
+        for place, child in zip(self._workers, children, strict=True):
+            old = place.adopt(child)
+            if old is not None:
+                old.drain(self._patience, retire=True)
+        if fresh.sockets is not before.sockets:
+            for one in before.sockets:
+                one.close()
+
+    async def _replace_issuers(self, fresh: Generation) -> None:
+        """The old ones end first: they hold the port and the state file. Meanwhile workers have the keys they know."""
+        async with self._issuers.changing:
+            old = self._issuers.dismiss()
+            if old is not None:
+                old.drain(self._patience)
+                await old.gone()
+            if not fresh.issuers:
+                return
+            try:
+                self._issuers.adopt(await self._launch(ISSUERS, fresh))
+            except StartError as error:
+                self._issuers.fill(f"they cannot start: {error}")
+
+    # Children
+
+    async def _launch(self, index: int, generation: Generation | None = None) -> Child:
+        """A child that serves; StartError where it can't."""
+        generation = generation or self._in_force
+        configuration = generation.configuration
+        child = await Child.spawn(
+            {
+                "kind": "order",
+                "name": self._issuers.name if index == ISSUERS else self._workers[index - 1].name,
+                "file": str(configuration.file),
+                "text": configuration.text,
+                "revision": configuration.revision,
+                "log_key": self._log_key.hex(),
+            },
+            generation.number,
+            None if index == ISSUERS else generation.sockets[index - 1],
+            self._forget,
+        )
+        self._children[child] = index
+        try:
+            await child.started()
+        except BaseException:
+            child.kill()
+            raise
+        return child
+
+    def _forget(self, child: Child) -> None:
+        """A child is gone; what it counted stays."""
+        del self._children[child]
+        if child.last is not None:
+            self._past = combine(self._past, [remains(child.last)])
+
+    @property
+    def _patience(self) -> float:
+        """Seconds after which a child that was told to end is killed."""
+        drain = 0.0 if self._generation is None else self._generation.config.drain_timeout
+        return RETIRE_SECONDS + drain + OVERDUE_SECONDS
+
+
+def _newest_first(child: Child) -> int:
+    return -child.generation
+
+
+def _worker_snapshot(index: int, child: Child) -> WorkerSnapshot:
+    connections = 0 if child.last is None else child.last.connections
+    return WorkerSnapshot(index, child.pid, child.generation, child.state, child.started_at, connections)
+
+
+def _issuer_texts(configuration: Configuration) -> dict[str, str]:
+    """The texts of the embedded issuers' files; StartError where one can't be read."""
+    texts = {}
+    for name, issuer in configuration.config.issuers.items():
+        if issuer.embedded is None:
+            continue
+        path = configuration.file.parent / issuer.embedded
+        text = read_file(path, str(path))
+        if isinstance(text, ConfigError):
+            raise BadFileError(str(text))
+        texts[name] = text
+    return texts
+
+
+def _nothing(started_at: float) -> Snapshot:
+    """The figures before any worker has counted."""
+    return Snapshot(
+        version=__version__,
+        config_rev="",
+        started_at=started_at,
+        ready=False,
+        connections=0,
+        cached_tokens=0,
+        requests={},
+        duration_bounds=BUCKETS,
+        durations=(0,) * (len(BUCKETS) + 1),
+        duration_sum=0.0,
+        tokens_verified=0,
+        tokens_recalled=0,
+        retries=0,
+        aborted=0,
+        log_written=0,
+        log_dropped=0,
+        log_error=None,
+        issuers=(),
+        upstreams=(),
+    )
