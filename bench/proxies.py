@@ -43,7 +43,7 @@ def scopegate(materials: Materials, upstream: int, *, routes: int = 1, tokens: i
         f"routes:\n{unused}"
         f"  - {{id: jobs, methods: [GET, POST], path: '/maintenance/{{rest...}}', scopes: ['{SCOPE}'], upstream: up}}\n"
     )
-    command = [str(Path(sys.executable).parent / "scopegate"), "run", "-c", str(config)]
+    command = [str(Path(sys.executable).parent / "scopegate"), "run", "-c", str(config), "--workers", "1"]
     return Process("Scopegate", command, PROXY_CORE, port, materials.folder / "scopegate.log")
 
 

@@ -10,6 +10,8 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Coroutine
+from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 
 from aiohttp import HttpVersion11
@@ -124,16 +126,25 @@ class Exchange:
         self.denial = denial
         refusal = refuse(denial, self.rules.realm, self.request_id)
         self.status = refusal.status
-        if denial.reason is Reason.REQUEST_MALFORMED or self._waits_for_continue:
+        if denial.reason is Reason.REQUEST_MALFORMED or self._body_is_optional:
             # Where the body ends is unknown: bytes that follow could be body or request.
             self._must_close = True
         is_head = self.message is not None and self.message.method == "HEAD"
         body = b"" if is_head else refusal.body
         fields = b"".join(b"%b: %b\r\n" % field for field in refusal.fields)
-        length = b"Content-Length: %d\r\n" % len(refusal.body)
+        length = b"Date: %b\r\nContent-Length: %d\r\n" % (self._date(), len(refusal.body))
         self.bytes_out = len(body)
         self.client.send(self._answer_head(refusal.status, b"", fields + length) + body)
         self._finish()
+
+    @property
+    def _body_is_optional(self) -> bool:
+        """Whether the client asked before it sends its body: refused, it may send or keep it (RFC 9110 §10.1.1)."""
+        return self.received is not None and Kind.EXPECT in self.received.special and self.client.has_body_to_come
+
+    def _date(self) -> bytes:
+        """When the answer is made (RFC 9110 §6.6.1)."""
+        return http_date(int(self.began_at + time.perf_counter() - self.started))
 
     def fail(self, denial: Denial) -> None:
         """Refuse if nothing has been answered yet; else cut the answer off, so that it is seen to be incomplete."""
@@ -421,3 +432,9 @@ class Exchange:
         if not self.over:
             self.over = True
             self._record_once(self)
+
+
+@lru_cache(maxsize=4)
+def http_date(second: int) -> bytes:
+    """Seconds since the epoch as an HTTP date (RFC 9110 §5.6.7)."""
+    return formatdate(second, usegmt=True).encode()

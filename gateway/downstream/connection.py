@@ -8,6 +8,8 @@ as the whole journey of a request.
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, cast
@@ -27,6 +29,9 @@ LINGER_SECONDS = 2.0
 
 LINGER_BYTES = 1 << 20
 """How much of it."""
+
+_RESET = struct.pack("ii", 1, 0)
+"""Linger for no time: the connection is reset, where a plain end would pass for the end of the answer."""
 
 REQUESTS_IN_A_ROW = 16
 """Pipelined requests that are answered before other connections get a turn."""
@@ -123,7 +128,9 @@ class ClientConnection(asyncio.Protocol):
         self._body: StreamReader | None = None  # of the request, while it is incomplete
         self._body_held = False
         self._reading = True
+        self._writable = True  # the client takes what we write
         self._head_bytes = 0
+        self._unparsed = 0  # bytes that the parser may still hold behind a head, at most
         self._pipelined = b""
         self._input_broken = False
         self._advancing = False
@@ -162,7 +169,7 @@ class ClientConnection(asyncio.Protocol):
         """Bytes have come: of a head, of a body, or of the request after the present one."""
         if self._lingering:
             self._discard(len(data))
-        elif self._waiting or self._body is not None:
+        elif (self._waiting and self._writable) or self._body is not None:
             self._feed(data)
         else:
             self._pipelined += data
@@ -180,15 +187,19 @@ class ClientConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client reads more slowly than we write."""
+        self._writable = False
         self.deadline = self._now() + self._limits.body_idle_timeout
         if self.exchange is not None:
             self.exchange.on_client_blocked()
 
     def resume_writing(self) -> None:
         """The client has taken what was written."""
-        self._set_body_deadline()
+        self._writable = True
         if self.exchange is not None:
+            self._set_body_deadline()
             self.exchange.on_client_ready()
+        else:
+            self._go_on()
 
     # What the parser's stream calls: it is emptied after every read, so there is nothing to do.
 
@@ -233,6 +244,7 @@ class ClientConnection(asyncio.Protocol):
         if self._body is None and not self.closing:
             self._await_head()
         elif self._body is None and not self._pipelined and not self._input_broken:
+            self.deadline = self._now() + self._limits.body_idle_timeout  # for the client to take what is left
             self._transport.close()
         else:
             self._begin_discarding()
@@ -241,7 +253,7 @@ class ClientConnection(asyncio.Protocol):
         """End the connection at once, so that what was answered is seen as incomplete."""
         self.exchange = None
         self.closing = True
-        self._transport.abort()
+        self._reset()
 
     def drain(self) -> None:
         """Take no further request; the one in flight is answered."""
@@ -254,20 +266,31 @@ class ClientConnection(asyncio.Protocol):
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             exchange.on_client_gone(None)
+        self._reset()
+
+    def _reset(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._transport.abort()
 
     # Heads
 
     def _feed(self, data: bytes) -> bool:
         """Parse; returns whether a request has begun."""
+        self._unparsed += len(data)
         try:
             messages = self._parser.feed_data(data)[0]
         except Exception as error:  # noqa: BLE001 - the border to the parser: whatever it raises, this is no HTTP
             self._broken(error)
             return False
         if messages:
-            self._begin(*messages[0])
+            message, payload = messages[0]
+            if self._head_bytes + self._unparsed > self._limits.head_bytes and self._is_too_long(message):
+                self._reject_long_head()
+            else:
+                self._begin(message, payload)
             return True
+        self._unparsed = 0
         if self._waiting:
             self._count_head(len(data))
         else:
@@ -279,7 +302,15 @@ class ClientConnection(asyncio.Protocol):
             self.deadline = self._now() + self._limits.head_timeout
         self._head_bytes += size
         if self._head_bytes > self._limits.head_bytes:
-            self._reject(Denial(Reason.REQUEST_MALFORMED, f"a head of more than {self._limits.head_bytes} bytes"))
+            self._reject_long_head()
+
+    def _is_too_long(self, message: RawRequestMessage) -> bool:
+        """Whether a head that came in one piece with more behind it is itself too long."""
+        size = len(message.path) + sum(len(name) + len(value) + 4 for name, value in message.raw_headers)
+        return size > self._limits.head_bytes
+
+    def _reject_long_head(self) -> None:
+        self._reject(Denial(Reason.REQUEST_MALFORMED, f"a head of more than {self._limits.head_bytes} bytes"))
 
     def _begin(self, message: RawRequestMessage, payload: StreamReader) -> None:
         self._waiting = False
@@ -313,9 +344,15 @@ class ClientConnection(asyncio.Protocol):
     def _await_head(self) -> None:
         self._waiting = True
         self._head_bytes = 0
+        self._to_discard = 0
         self._parser.message_consumed()
-        self.deadline = self._now() + self._limits.keep_alive_timeout
-        self._advance()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Take the next request, unless the client leaves untaken what it was answered before."""
+        if self._waiting and self._writable and not self._transport.is_closing():
+            self.deadline = self._now() + self._limits.keep_alive_timeout
+            self._advance()
 
     def _advance(self) -> None:
         """Take requests that came while another was answered: a loop, since each may be answered at once."""
@@ -324,17 +361,13 @@ class ClientConnection(asyncio.Protocol):
         self._advancing = True
         for _ in range(REQUESTS_IN_A_ROW):
             data, self._pipelined = self._pipelined, b""
-            if not self._feed(data) or not self._waiting:
+            if not self._feed(data) or not self._waiting or not self._writable:
                 break
         else:
             self._registry.loop.call_soon(self._go_on)
         self._advancing = False
-        if self._waiting:
+        if self._waiting and self._writable:
             self._resume_reading()
-
-    def _go_on(self) -> None:
-        if self._waiting and not self._transport.is_closing():
-            self._advance()
 
     # Bodies
 

@@ -94,6 +94,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._origin = origin
         self._now: Callable[[], float] = origin.loop.time
         self._parser: HttpResponseParser | None = None
+        self._reads_bodies = False  # the parser: False for an answer to HEAD
         self._payload: StreamReader | None = None
         self._keep_alive = False
         self._answered = False  # whether the final head has come
@@ -185,7 +186,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._answered = False
         self._heard = 0
         self._request_sent = complete
-        if self._parser is None or not answer_has_body:
+        if not (self._reads_bodies and answer_has_body):
+            self._reads_bodies = answer_has_body
             self._parser = self._new_parser(answer_has_body=answer_has_body)
         self.deadline = self._now() + self._origin.first_byte_timeout if complete else NEVER
         self._transport.write(head)
@@ -249,6 +251,8 @@ class UpstreamConnection(asyncio.Protocol):
         if self._answered:
             # A second answer to one request: whatever it is, nobody asked for it.
             self._keep_alive = False
+        elif message.version.major != 1:
+            self._fail(invalid("the answer's HTTP version is neither 1.0 nor 1.1"))
         elif message.code >= 200:
             self._answered = True
             self._payload = payload

@@ -47,6 +47,7 @@ async def test_workers_share_the_load_and_are_shown_as_one(fleet: Fleet) -> None
 
 async def test_a_worker_that_dies_takes_along_only_what_it_had_in_flight(fleet: Fleet) -> None:
     load = Load(fleet.port)
+    fleet.file.write_text("listen: [\n")  # what is restarted is what was in force
     async with load.going():
         await load.more(100)
         before = await fleet.status()
@@ -63,14 +64,13 @@ async def test_a_worker_that_dies_takes_along_only_what_it_had_in_flight(fleet: 
     await fleet.said(f"worker 1: pid {victim} ended (killed by SIGKILL); another starts in 0.1 s")
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2])
-async def test_a_reload_loses_no_request(fleet: Fleet, api_port: int, number: signal.Signals) -> None:
+async def test_a_reload_loses_no_request(fleet: Fleet, api_port: int) -> None:
     load = Load(fleet.port)
     async with load.going():
         await load.more(100)
         before = await fleet.status()
         write(fleet.file, api_port, realm="renewed")
-        fleet.signal(number)
+        fleet.signal(signal.SIGHUP)
         after = await fleet.until(lambda status: ready(status, generation=2))
         await load.more(100)
     assert load.failures == []
@@ -88,7 +88,7 @@ async def test_a_broken_configuration_changes_nothing(fleet: Fleet, api_port: in
     fleet.signal(signal.SIGHUP)
     await fleet.said("the configuration has errors: the one in force stays")
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        write(fleet.file, api_port, listen="127.0.0.1:%d" % taken.getsockname()[1])
+        write(fleet.file, api_port, listen=f"127.0.0.1:{taken.getsockname()[1]}")
         fleet.signal(signal.SIGHUP)
         await fleet.said("cannot be listened on: Address already in use")
     write(fleet.file, api_port, access_log="/proc/no/such.jsonl")
@@ -96,11 +96,9 @@ async def test_a_broken_configuration_changes_nothing(fleet: Fleet, api_port: in
     await fleet.said("access_log: /proc/no/such.jsonl cannot be written")
     after = await fleet.until(ready)
     assert (after["workers"], after["config_rev"]) == (before["workers"], before["config_rev"])
-    fleet.file.write_text("listen: [\n")  # what is restarted now is what was in force
-    os.kill(after["workers"][1]["pid"], signal.SIGKILL)
-    await fleet.until(lambda status: status["worker_restarts"] == 1 and ready(status))
 
 
+@pytest.mark.slow
 async def test_a_reload_moves_the_listeners(fleet: Fleet, api_port: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
         client, operator = one.getsockname()[1], other.getsockname()[1]
@@ -118,10 +116,11 @@ async def test_a_reload_moves_the_listeners(fleet: Fleet, api_port: int) -> None
     writer.close()
 
 
+@pytest.mark.slow
 async def test_a_kept_connection_learns_of_the_reload_from_its_next_answer(fleet: Fleet) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", fleet.port)
     assert await ask(reader, writer)
-    fleet.signal(signal.SIGHUP)
+    fleet.signal(signal.SIGUSR2)
     await fleet.said("generation 2 is in force")
     states = {(worker["state"], worker["generation"]) for worker in await fleet.workers()}
     assert states == {("draining", 1), ("ready", 2)}
@@ -138,9 +137,10 @@ async def test_workers_end_with_their_supervisor(fleet: Fleet) -> None:
     await until_dead(*pids)
 
 
+@pytest.mark.slow
 async def test_a_second_interrupt_does_not_wait_for_requests_in_flight(fleet: Fleet) -> None:
     pids = children(fleet.process.pid)
-    reader, writer = await asyncio.open_connection("127.0.0.1", fleet.port)
+    _, writer = await asyncio.open_connection("127.0.0.1", fleet.port)
     writer.write(b"GET /public/slow HTTP/1.1\r\nHost: api\r\n\r\n")
     await fleet.until(lambda status: status["upstreams"][0]["open"] == 1)
     fleet.signal(signal.SIGINT)
@@ -152,6 +152,7 @@ async def test_a_second_interrupt_does_not_wait_for_requests_in_flight(fleet: Fl
     writer.close()
 
 
+@pytest.mark.slow
 async def test_a_worker_that_does_not_answer_is_shown_so(fleet: Fleet) -> None:
     stuck = (await fleet.workers())[0]["pid"]
     os.kill(stuck, signal.SIGSTOP)
@@ -164,6 +165,7 @@ async def test_a_worker_that_does_not_answer_is_shown_so(fleet: Fleet) -> None:
     await fleet.until(ready)
 
 
+@pytest.mark.slow
 async def test_the_log_is_opened_anew_by_every_worker(fleet: Fleet) -> None:
     load = Load(fleet.port)
     moved = fleet.log.with_suffix(".1")
@@ -179,6 +181,7 @@ async def test_the_log_is_opened_anew_by_every_worker(fleet: Fleet) -> None:
     assert fleet.log.stat().st_size > 0
 
 
+@pytest.mark.slow
 async def test_lines_of_several_workers_do_not_mix_on_a_pipe(file: Path, api_port: int) -> None:
     write(file, api_port, access_log="-")
     async with running(file, stdout=asyncio.subprocess.PIPE) as fleet:
@@ -192,16 +195,22 @@ async def test_lines_of_several_workers_do_not_mix_on_a_pipe(file: Path, api_por
     assert len({record["request_id"] for record in written}) == len(written) == load.answered
 
 
-async def test_what_cannot_start_says_why_and_with_which_exit_code(file: Path, api_port: int) -> None:
-    async def run() -> tuple[int | None, str]:
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(*command(file, 2), stderr=pipe, cwd=file.parent)
-        return process.returncode, (await process.communicate())[1].decode() + f"exit {process.returncode}"
+async def refused(folder: Path, api_port: int, **changes: object) -> str:
+    """What a start says that fails, with its exit code."""
+    folder.mkdir()  # noqa: ASYNC240 - a test may block
+    file = folder / "gateway.yaml"
+    write(file, api_port, **changes)
+    process = await asyncio.create_subprocess_exec(*command(file, 2), stderr=asyncio.subprocess.PIPE)
+    said = (await process.communicate())[1].decode()
+    return f"{said}exit {process.returncode}"
 
+
+async def test_what_cannot_start_says_why_and_with_which_exit_code(tmp_path: Path, api_port: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        write(file, api_port, listen=f"127.0.0.1:{port}")
-        busy = (await run())[1]
-    assert busy == f"listen: 127.0.0.1:{port} cannot be listened on: Address already in use\nexit 4"
-    write(file, api_port, access_log="/proc/no/such.jsonl")
-    assert re.fullmatch(r"access_log: /proc/no/such.jsonl cannot be written: .*\nexit 3", (await run())[1])
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        busy, no_log = await asyncio.gather(
+            refused(tmp_path / "busy", api_port, listen=address),
+            refused(tmp_path / "no_log", api_port, access_log="/proc/no/such.jsonl"),
+        )
+    assert busy == f"listen: {address} cannot be listened on: Address already in use\nexit 4"
+    assert re.fullmatch(r"access_log: /proc/no/such.jsonl cannot be written: .*\nexit 3", no_log)

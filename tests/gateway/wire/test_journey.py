@@ -153,7 +153,7 @@ async def test_an_upstream_that_stops_within_its_body_is_cut_off(start: Start) -
 
     gate.upstream.play = play
     answer = await gate.ask(request("GET /public/x"))
-    assert (answer.status, answer.whole, answer.body) == (200, False, b"half")
+    assert (answer.status, answer.whole) == (200, False)
     record = await gate.record()
     assert (record["status"], record["aborted"], record["reason"]) == (200, True, "upstream_timeout")
 
@@ -219,7 +219,8 @@ async def test_an_answer_without_a_body_ends_with_its_head(gate: Gate, method: s
             assert "Transfer-Encoding" not in answer
             gate.upstream.play = replies(OK)
             assert (await client.ask(request("GET /public/y"))).body == b"ok"
-    assert gate.upstream.connections == 1
+    if raw != HI + b"\r\n":  # which may as well last until the connection's end
+        assert gate.upstream.connections == 1
 
 
 @pytest.mark.parametrize("chunked", [False, True])

@@ -1,0 +1,108 @@
+"""The parts that need no process."""
+
+import dataclasses
+import socket
+
+import orjson
+import pytest
+from hypothesis import given, strategies as st
+
+from gateway.access.writer import whole_lines
+from gateway.admin.snapshot import IssuerSnapshot, Snapshot, UpstreamSnapshot
+from gateway.config import HostPort
+from gateway.supervisor.place import BackOff
+from gateway.supervisor.snapshots import SUMMED, combine, pack, remains, unpack
+from gateway.supervisor.sockets import listen
+
+ISSUER = IssuerSnapshot("local", "https://issuer.example", ("a",), (), 1000.0, 1000.0, None)
+UPSTREAM = UpstreamSnapshot("api", "api:80", open=3, idle=2, connecting=1, waiting=4)
+ONE = Snapshot(
+    version="1",
+    config_rev="abc",
+    started_at=5.0,
+    ready=True,
+    connections=2,
+    cached_tokens=3,
+    requests={("read", "allow", "", 200): 7, ("", "deny", "no_route", 404): 1},
+    duration_bounds=(0.1, 1.0),
+    durations=(5, 2, 1),
+    duration_sum=1.5,
+    tokens_verified=4,
+    tokens_recalled=5,
+    retries=6,
+    aborted=7,
+    log_written=8,
+    log_dropped=9,
+    log_error="No space left on device",
+    issuers=(ISSUER,),
+    upstreams=(UPSTREAM,),
+)
+OF_THE_WHOLE = {"version", "config_rev", "started_at", "ready", "duration_bounds", "workers", "worker_restarts"}
+COMBINED_OTHERWISE = {"requests", "durations", "log_error", "issuers", "upstreams"}
+
+
+def test_a_snapshot_survives_its_way_through_json() -> None:
+    assert unpack(orjson.loads(orjson.dumps(pack(ONE)))) == ONE
+
+
+def test_every_figure_is_combined_in_a_way_that_was_decided() -> None:
+    names = {field.name for field in dataclasses.fields(Snapshot)}
+    assert names == {*SUMMED, *OF_THE_WHOLE, *COMBINED_OTHERWISE}
+
+
+def test_figures_of_all_workers_are_summed() -> None:
+    own = remains(dataclasses.replace(ONE, config_rev="whole"))
+    both = combine(own, [ONE, ONE])
+    assert both.requests == {("read", "allow", "", 200): 21, ("", "deny", "no_route", 404): 3}
+    assert both.durations == (15, 6, 3)
+    assert (both.connections, both.cached_tokens) == (4, 6)
+    assert (both.duration_sum, both.log_written, both.log_dropped) == (4.5, 24, 27)
+    assert (both.config_rev, both.log_error) == ("whole", ONE.log_error)
+    assert both.issuers == (ISSUER,)
+    assert both.upstreams == (UpstreamSnapshot("api", "api:80", open=6, idle=4, connecting=2, waiting=8),)
+
+
+def test_an_issuer_is_shown_as_the_worker_sees_it_that_is_worst_off() -> None:
+    stale = dataclasses.replace(ISSUER, fetched_at=900.0)
+    failing = dataclasses.replace(ISSUER, error="no answer")
+    workers = [dataclasses.replace(ONE, issuers=(issuer,)) for issuer in (ISSUER, stale, failing)]
+    assert combine(ONE, workers[:2]).issuers == (stale,)
+    assert combine(ONE, workers).issuers == (failing,)
+
+
+def test_a_worker_that_has_ended_leaves_its_counters_only() -> None:
+    left = remains(ONE)
+    assert (left.requests, left.durations, left.log_written) == (ONE.requests, ONE.durations, ONE.log_written)
+    assert (left.ready, left.connections, left.cached_tokens, left.upstreams) == (False, 0, 0, ())
+
+
+def test_restarts_come_ever_later_until_a_child_has_lived_long() -> None:
+    back_off = BackOff()
+    waits = [back_off.after(1.0) for _ in range(9)]
+    assert waits == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
+    assert [back_off.after(30.0), back_off.after(0.0)] == [0.1, 0.2]
+
+
+@given(st.lists(st.binary(max_size=12).map(lambda line: line.replace(b"\n", b"") + b"\n")), st.integers(1, 30))
+def test_parts_of_a_batch_are_whole_lines_and_not_too_long(lines: list[bytes], size: int) -> None:
+    parts = list(whole_lines(b"".join(lines), size))
+    assert b"".join(parts) == b"".join(lines)
+    assert all(part.endswith(b"\n") for part in parts)
+    assert all(len(part) <= size or part.count(b"\n") == 1 for part in parts)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+def test_sockets_share_a_port_that_the_system_chose(host: str) -> None:
+    sockets = listen(HostPort(host, 0), 3)
+    assert len({one.getsockname()[1] for one in sockets}) == 1
+    for one in sockets:
+        one.close()
+
+
+def test_a_port_is_not_shared_with_another_program_even_if_it_would() -> None:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with pytest.raises(OSError, match="already in use"):
+            listen(HostPort("127.0.0.1", other.getsockname()[1]), 2)
