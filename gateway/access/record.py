@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import TypedDict
 
@@ -29,7 +28,7 @@ class AccessRecord(TypedDict):
     host: str | None
     path: str | None
     route: str | None
-    query_keys: Sequence[str]
+    query_keys: list[str]
     http_version: str | None
     user_agent: str | None
     bytes_in: int
@@ -37,15 +36,15 @@ class AccessRecord(TypedDict):
     issuer: str | None
     client_id: str | None
     sub: str | None
-    aud: Sequence[str]
+    aud: list[str]
     jti_hash: str | None
     kid: str | None
     alg: str | None
     token_exp: int | None
     token_kind: str | None
-    scopes_required: Sequence[str]
-    scopes_granted: Sequence[str]
-    scopes_missing: Sequence[str]
+    scopes_required: list[str]
+    scopes_granted: list[str]
+    scopes_missing: list[str]
     decision: str
     reason: str | None
     would_deny: str | None

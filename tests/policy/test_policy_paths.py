@@ -150,7 +150,7 @@ def test_the_canonical_form_is_its_own_canonical_form(text: str) -> None:
     ],
 )
 def test_a_query_shows_its_keys_only(query: str, keys: list[str]) -> None:
-    assert query_keys(query) == keys
+    assert list(query_keys(query)) == keys
 
 
 _pairs = st.tuples(st.text("abc", min_size=1, max_size=5), st.text("AZ09=+/._-", min_size=3, max_size=20))
@@ -159,4 +159,4 @@ _pairs = st.tuples(st.text("abc", min_size=1, max_size=5), st.text("AZ09=+/._-",
 @given(st.lists(_pairs))
 def test_a_query_never_shows_a_value(pairs: list[tuple[str, str]]) -> None:
     query = "&".join(f"{key}={value}" for key, value in pairs)
-    assert query_keys(query) == [key for key, _ in pairs]
+    assert list(query_keys(query)) == [key for key, _ in pairs]
