@@ -91,7 +91,7 @@ def test_a_name_that_servers_take_for_another_one_is_removed(name: str) -> None:
     assert kind_of(name.encode()) is Kind.DROPPED
     head = received((name.encode(), b"7"))
     assert (head.end_to_end, head.forwarding, head.content_length, head.chunked) == (b"", [], None, False)
-    assert head.special == {Kind.HOST: [b"gateway.example"]}
+    assert (head.special, head.head.host) == ({}, "gateway.example")
 
 
 @given(
