@@ -27,7 +27,7 @@ State = Literal["starting", "ready", "draining", "unresponsive"]
 
 
 class DiedError(StartError):
-    """A child ended, or got stuck, before it was ready."""
+    """A child could not be started, ended, or got stuck before it was ready."""
 
 
 class Child:
@@ -69,16 +69,25 @@ class Child:
     async def spawn(
         cls, order: Order, generation: int, listening: socket.socket | None, ended: Callable[[Child], None]
     ) -> Child:
-        """Start a process; a fresh interpreter, since an event loop does not survive a fork."""
+        """Start a process; a fresh interpreter, since an event loop does not survive a fork.
+
+        Raises:
+            DiedError: the system gives no process.
+        """
         ours, theirs = socket.socketpair()
         inherited = [theirs] if listening is None else [theirs, listening]
         numbers = [one.fileno() for one in inherited]
         # In a session of its own: what a terminal sends to all, the supervisor alone interprets.
         command = [sys.executable, "-P", "-m", "gateway.supervisor.worker", *map(str, numbers)]
-        with theirs:
+        try:
             process = await asyncio.create_subprocess_exec(
                 *command, stdin=DEVNULL, pass_fds=numbers, start_new_session=True
             )
+        except OSError as error:
+            ours.close()
+            raise DiedError(f"{order['name']}: no process can be started: {error.strerror}") from error
+        finally:
+            theirs.close()
         return cls(process, await Channel.over(ours), order, generation, ended)
 
     @property

@@ -89,3 +89,19 @@ async def test_issuers_run_once_and_all_workers_hash_a_token_alike_across_restar
     records = [json.loads(line) for line in fleet.log.read_text().splitlines()]
     assert len(records) == 36
     assert len({record["jti_hash"] for record in records}) == 1
+
+
+@pytest.mark.slow
+async def test_a_reload_restarts_issuers_whose_file_has_changed(file: Path, api_port: int) -> None:
+    issuer = write_with_issuer(file, api_port)
+    async with running(file) as fleet:
+        bearer = await token(issuer)
+        pid = await issuers_pid(fleet)
+        own = file.parent / "issuer.yaml"
+        own.write_text(json.dumps(json.loads(own.read_text()) | {"token_lifetime": "5m"}))
+        fleet.signal(signal.SIGHUP)
+        await fleet.said("generation 2 is in force")
+        await fleet.until(lambda status: ready(status, generation=2))
+        assert await issuers_pid(fleet) != pid
+        assert set(await ask_often(fleet, bearer)) == {200}
+        assert set(await ask_often(fleet, await token(issuer))) == {200}

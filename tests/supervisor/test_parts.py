@@ -1,7 +1,9 @@
 """The parts that need no process."""
 
+import asyncio
 import dataclasses
 import socket
+from typing import cast
 
 import orjson
 import pytest
@@ -9,8 +11,10 @@ from hypothesis import given, strategies as st
 
 from gateway.access.writer import whole_lines
 from gateway.admin.snapshot import IssuerSnapshot, Snapshot, UpstreamSnapshot
+from gateway.app import AddressError
 from gateway.config import HostPort
-from gateway.supervisor.place import BackOff
+from gateway.supervisor.child import Child
+from gateway.supervisor.place import BackOff, Place
 from gateway.supervisor.snapshots import SUMMED, combine, pack, remains, unpack
 from gateway.supervisor.sockets import listen
 
@@ -81,6 +85,43 @@ def test_restarts_come_ever_later_until_a_child_has_lived_long() -> None:
     waits = [back_off.after(1.0) for _ in range(9)]
     assert waits == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
     assert [back_off.after(30.0), back_off.after(0.0)] == [0.1, 0.2]
+
+
+class Mortal:
+    """A child that ends when it is told to."""
+
+    pid = 7
+
+    def __init__(self) -> None:
+        self.end = asyncio.Event()
+
+    async def gone(self) -> str:
+        await self.end.wait()
+        return "exit code 1"
+
+
+async def test_a_place_is_filled_again_even_if_the_first_attempt_fails(caplog: pytest.LogCaptureFixture) -> None:
+    first, second, filled = Mortal(), Mortal(), asyncio.Event()
+    attempts: list[str] = []
+
+    async def launch() -> Child:
+        attempts.append("")
+        if len(attempts) == 1:
+            raise AddressError("the address is taken")
+        filled.set()
+        return cast("Child", second)
+
+    place = Place("worker 1", launch)
+    assert place.adopt(cast("Child", first)) is None
+    first.end.set()
+    await filled.wait()
+    await asyncio.sleep(0)
+    assert place.restarts == 1
+    assert cast("object", place.dismiss()) is second
+    assert [record.getMessage() for record in caplog.records] == [
+        "worker 1: pid 7 ended (exit code 1); another starts in 0.1 s",
+        "worker 1: it cannot start: the address is taken; another starts in 0.2 s",
+    ]
 
 
 @given(st.lists(st.binary(max_size=12).map(lambda line: line.replace(b"\n", b"") + b"\n")), st.integers(1, 30))
