@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import logging
 import os
@@ -81,6 +82,16 @@ class Share:
 
     listening: socket.socket
     log_key: bytes
+
+
+def calm_collector() -> None:
+    """Spare the cycle collector what stays for good, and let it look less often: a request leaves no cycles behind.
+
+    For a process that does nothing but serve.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 class Gateway:

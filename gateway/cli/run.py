@@ -17,7 +17,7 @@ import click
 import uvloop
 from rich_click import RichCommand
 
-from gateway.app import AddressError, Gateway, StartError
+from gateway.app import AddressError, Gateway, StartError, calm_collector
 from gateway.cli.check import BAD_CONFIGURATION, examine
 from gateway.config import ConfigError, read_file
 from gateway.config.gateway_file import GatewayConfig
@@ -132,7 +132,9 @@ def _run(serving: Coroutine[None, None, bool]) -> None:
 async def _serve(gateway: Gateway, surroundings: Surroundings) -> bool:
     loop = asyncio.get_running_loop()
     end = _End()
+    loop.add_signal_handler(signal.SIGUSR1, log.info, "nothing to reopen yet")
     await gateway.start()
+    calm_collector()
     loop.add_signal_handler(signal.SIGUSR1, gateway.reopen_log)
     for number in (signal.SIGHUP, signal.SIGUSR2):
         loop.add_signal_handler(number, log.warning, "one process cannot replace itself: run it with --workers 2")

@@ -19,7 +19,7 @@ from typing import Protocol
 import uvloop
 
 from gateway.admin.snapshot import Snapshot
-from gateway.app import AddressError, BadFileError, Gateway, Share, StartError, embedded_issuers
+from gateway.app import AddressError, BadFileError, Gateway, Share, StartError, calm_collector, embedded_issuers
 from gateway.config.gateway_file import GatewayConfig, parse
 from gateway.supervisor.channel import Channel, Order
 from gateway.supervisor.snapshots import pack
@@ -103,6 +103,7 @@ async def serve(control: socket.socket, listening: socket.socket | None) -> None
         except StartError as error:
             channel.send({"kind": "failed", "message": str(error), "address": isinstance(error, AddressError)})
         else:
+            calm_collector()
             channel.send({"kind": "ready"})
             await _Following(channel, service).run()
     await channel.close()
