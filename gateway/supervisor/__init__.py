@@ -1,6 +1,7 @@
 """Several worker processes behind one port, and the process that keeps them running.
 
     supervisor  starts, replaces and ends children; runs the one admin listener
+    generation  the configuration in force, and what the supervisor itself holds open for it
     place       where one child runs: started, watched, restarted with back-off
     child       one child process, as the supervisor sees it
     worker      one child process, as it sees itself
@@ -12,6 +13,7 @@ The kernel's queues of connections belong to the sockets, and the sockets to the
 replaced loses no connection that still waits to be accepted.
 """
 
-from gateway.supervisor.supervisor import Configuration, Supervisor
+from gateway.supervisor.generation import Configuration
+from gateway.supervisor.supervisor import Supervisor
 
 __all__ = ["Configuration", "Supervisor"]

@@ -9,7 +9,9 @@ from itertools import zip_longest
 
 from pydantic import TypeAdapter
 
+from gateway import __version__
 from gateway.admin.snapshot import IssuerSnapshot, Snapshot, UpstreamSnapshot
+from gateway.recorder import BUCKETS
 
 SUMMED = (
     *("connections", "cached_tokens"),
@@ -37,6 +39,31 @@ def unpack(packed: dict[str, object]) -> Snapshot:
     if not isinstance(requests, list):
         raise TypeError("requests are no list")
     return _SNAPSHOT.validate_python(packed | {"requests": {tuple(key): count for key, count in requests}})
+
+
+def nothing(started_at: float) -> Snapshot:
+    """The figures before any worker has counted."""
+    return Snapshot(
+        version=__version__,
+        config_rev="",
+        started_at=started_at,
+        ready=False,
+        connections=0,
+        cached_tokens=0,
+        requests={},
+        duration_bounds=BUCKETS,
+        durations=(0,) * (len(BUCKETS) + 1),
+        duration_sum=0.0,
+        tokens_verified=0,
+        tokens_recalled=0,
+        retries=0,
+        aborted=0,
+        log_written=0,
+        log_dropped=0,
+        log_error=None,
+        issuers=(),
+        upstreams=(),
+    )
 
 
 def remains(snapshot: Snapshot) -> Snapshot:

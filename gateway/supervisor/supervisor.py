@@ -5,24 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
-from gateway import __version__
 from gateway.admin.server import AdminServer
 from gateway.admin.snapshot import Snapshot, WorkerSnapshot
-from gateway.app import RETIRE_SECONDS, BadFileError, StartError, check_parser, listening
-from gateway.config import ConfigError, read_file
-from gateway.config.gateway_file import GatewayConfig
-from gateway.recorder import BUCKETS
+from gateway.app import RETIRE_SECONDS, StartError, check_parser, listening
 from gateway.supervisor.child import Child
+from gateway.supervisor.generation import Configuration, Generation, Read, issuer_texts
 from gateway.supervisor.place import Place
-from gateway.supervisor.snapshots import combine, remains
+from gateway.supervisor.snapshots import combine, nothing, remains
 from gateway.supervisor.sockets import listen
 
 log = logging.getLogger(__name__)
@@ -35,46 +30,6 @@ OVERDUE_SECONDS = 5.0
 
 ISSUERS = 0
 """The index of the child that runs the embedded issuers; workers count from 1."""
-
-
-@dataclass(frozen=True, slots=True)
-class Configuration:
-    """What the gateway's file said at one moment; children get this text, even if the file has changed since."""
-
-    file: Path
-    text: str
-    revision: str
-    config: GatewayConfig
-
-
-Read = Callable[[], Configuration | list[ConfigError]]
-"""Reads and checks the configuration."""
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """A configuration in force, with what the supervisor itself holds open for it.
-
-    Attributes:
-        number: counts them, from 1.
-        configuration: what its children run.
-        sockets: one for each worker.
-        admin: the operators' listener.
-        admin_port: its port.
-        issuers: the texts of the embedded issuers' files, by name: a change there restarts them.
-    """
-
-    number: int
-    configuration: Configuration
-    sockets: Sequence[socket.socket]
-    admin: AdminServer
-    admin_port: int
-    issuers: dict[str, str]
-
-    @property
-    def config(self) -> GatewayConfig:
-        """The configuration's content."""
-        return self.configuration.config
 
 
 class Supervisor:
@@ -93,7 +48,7 @@ class Supervisor:
         self._log_key = secrets.token_bytes(32)
         self._started_at = time.time()
         self._stopping = False
-        self._past = _nothing(self._started_at)
+        self._past = nothing(self._started_at)
         self._generation: Generation | None = None
 
     @property
@@ -216,7 +171,7 @@ class Supervisor:
 
     async def _prepare(self, configuration: Configuration, undo: AsyncExitStack) -> Generation:
         """Open what the configuration needs; what did not change is kept. StartError where that can't be."""
-        old, config, texts = self._generation, configuration.config, _issuer_texts(configuration)
+        old, config, texts = self._generation, configuration.config, issuer_texts(configuration)
         if old is not None and old.config.listen == config.listen:
             sockets = old.sockets
         else:
@@ -317,42 +272,3 @@ def _newest_first(child: Child) -> int:
 def _worker_snapshot(index: int, child: Child) -> WorkerSnapshot:
     connections = 0 if child.last is None else child.last.connections
     return WorkerSnapshot(index, child.pid, child.generation, child.state, child.started_at, connections)
-
-
-def _issuer_texts(configuration: Configuration) -> dict[str, str]:
-    """The texts of the embedded issuers' files; StartError where one can't be read."""
-    texts = {}
-    for name, issuer in configuration.config.issuers.items():
-        if issuer.embedded is None:
-            continue
-        path = configuration.file.parent / issuer.embedded
-        text = read_file(path, str(path))
-        if isinstance(text, ConfigError):
-            raise BadFileError(str(text))
-        texts[name] = text
-    return texts
-
-
-def _nothing(started_at: float) -> Snapshot:
-    """The figures before any worker has counted."""
-    return Snapshot(
-        version=__version__,
-        config_rev="",
-        started_at=started_at,
-        ready=False,
-        connections=0,
-        cached_tokens=0,
-        requests={},
-        duration_bounds=BUCKETS,
-        durations=(0,) * (len(BUCKETS) + 1),
-        duration_sum=0.0,
-        tokens_verified=0,
-        tokens_recalled=0,
-        retries=0,
-        aborted=0,
-        log_written=0,
-        log_dropped=0,
-        log_error=None,
-        issuers=(),
-        upstreams=(),
-    )
