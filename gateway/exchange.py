@@ -95,6 +95,7 @@ class Exchange:
     _waits_for_continue = False
     _chunked_answer = False
     _must_close = False
+    _trace_flags: str | None = None
     _unsent = b""
 
     @property
@@ -107,6 +108,13 @@ class Exchange:
         if self.received is None:
             raise RuntimeError("a request is forwarded only after its head was read")
         return self.received
+
+    def take_head(self, received: ReceivedHead) -> None:
+        """The head can be read: what follows is to be judged by it."""
+        self.received = received
+        trace = read_traceparent(received.first(Kind.TRACEPARENT)) if received.special else None
+        if trace is not None:
+            self.trace_id, self._trace_flags = trace
 
     # Waiting
 
@@ -267,9 +275,8 @@ class Exchange:
     def _trace(self, received: ReceivedHead) -> bytes:
         """Request id and trace context; an invalid traceparent begins a new trace, and drops its state."""
         request_id, flags, state = self.request_id, "00", b""
-        trace = read_traceparent(received.first(Kind.TRACEPARENT)) if received.special else None
-        if trace is not None:
-            self.trace_id, flags = trace
+        if self._trace_flags is not None:
+            flags = self._trace_flags
             state = b"".join(b"tracestate: %b\r\n" % value for value in received.special.get(Kind.TRACESTATE, ()))
         lines = f"X-Request-Id: {request_id}\r\ntraceparent: 00-{self.trace_id}-{request_id[:16]}-{flags}\r\n"
         return lines.encode() + state

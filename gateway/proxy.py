@@ -49,7 +49,7 @@ class Proxy:
             if isinstance(received, Denial):
                 exchange.refuse(received)
                 return
-            exchange.received = received
+            exchange.take_head(received)
             self._travel(exchange, known)
             if familiar is None and exchange.denial is None:
                 _, route, token, *_ = exchange.judgement

@@ -152,8 +152,8 @@ class Denial:
 
     Attributes:
         reason: the slug.
-        detail: what was expected and what was found, for `explain` and the gateway's own log; never sent to the
-            client and never the token itself.
+        detail: what was expected and what was found, for `explain`; never sent to the client and never the token
+            itself.
         scopes_required: what the route demands, for the challenge (RFC 6750 §3).
         scopes_missing: those of them that the token lacks.
         allow: the methods that the path takes (405).
