@@ -132,12 +132,12 @@ def _run(serving: Coroutine[None, None, bool]) -> None:
 async def _serve(gateway: Gateway, surroundings: Surroundings) -> bool:
     loop = asyncio.get_running_loop()
     end = _End()
+    for number in (signal.SIGHUP, signal.SIGUSR2):
+        loop.add_signal_handler(number, log.warning, "one process cannot replace itself: run it with --workers 2")
     loop.add_signal_handler(signal.SIGUSR1, log.info, "nothing to reopen yet")
     await gateway.start()
     calm_collector()
     loop.add_signal_handler(signal.SIGUSR1, gateway.reopen_log)
-    for number in (signal.SIGHUP, signal.SIGUSR2):
-        loop.add_signal_handler(number, log.warning, "one process cannot replace itself: run it with --workers 2")
     async with surroundings(gateway):
         return await end.after(gateway.drain, gateway.close)
 
@@ -149,8 +149,8 @@ async def _supervise(configuration: Configuration, workers: int) -> bool:
     for number in (signal.SIGHUP, signal.SIGUSR2):
         loop.add_signal_handler(number, reload.set)
     supervisor = Supervisor(partial(read, configuration.file), workers)
-    await supervisor.start(configuration)
     loop.add_signal_handler(signal.SIGUSR1, supervisor.reopen_log)
+    await supervisor.start(configuration)
     log.info("clients on port %d, operators on port %d, %d workers", supervisor.port, supervisor.admin_port, workers)
     reloading = asyncio.create_task(_reload_when(reload, supervisor))
 
