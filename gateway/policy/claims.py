@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.model import Claims, TrustedIssuer
@@ -68,7 +69,9 @@ def _read(payload: Mapping[str, object], issuer: TrustedIssuer) -> Claims:
     expires_at = _time(payload, "exp")
     if expires_at is None:
         raise _ClaimError("exp is missing")
-    starts = [start for start in (_time(payload, "nbf"), _time(payload, "iat")) if start is not None]
+    not_before, issued_at = _time(payload, "nbf"), _time(payload, "iat")
+    if not_before is None or (issued_at is not None and issued_at > not_before):
+        not_before = issued_at
     return Claims(
         issuer_name=issuer.name,
         issuer=_field_safe("iss", issuer.issuer),
@@ -77,7 +80,7 @@ def _read(payload: Mapping[str, object], issuer: TrustedIssuer) -> Claims:
         audience=_audience(payload.get("aud")),
         scopes=_scopes(payload),
         expires_at=expires_at,
-        not_before=max(starts, default=None),
+        not_before=not_before,
         jti=_jti(payload),
     )
 
@@ -117,7 +120,10 @@ def _field_safe(name: str, value: str) -> str:
 
 
 def _first_text(payload: Mapping[str, object], names: tuple[str, ...]) -> str:
-    return next((_text(payload, name) for name in names if name in payload), "")
+    for name in names:
+        if name in payload:
+            return _text(payload, name)
+    return ""
 
 
 def _jti(payload: Mapping[str, object]) -> str:
@@ -128,10 +134,21 @@ def _jti(payload: Mapping[str, object]) -> str:
 
 
 def _scopes(payload: Mapping[str, object]) -> tuple[str, ...]:
-    """The granted scopes; whatever is not of RFC 6749 §3.3's grammar grants nothing.
+    """The granted scopes; whatever is not of RFC 6749 §3.3's grammar grants nothing."""
+    for name in SCOPE_CLAIMS:
+        if name in payload:
+            value = payload[name]
+            if isinstance(value, str):
+                return _split_scopes(value)
+            return tuple(filter(_is_scope, value)) if isinstance(value, list) else ()
+    return ()
 
-    Only U+0020 separates: str.split() would also split at U+00A0.
-    """
-    value = next((payload[name] for name in SCOPE_CLAIMS if name in payload), None)
-    items = value.split(" ") if isinstance(value, str) else value if isinstance(value, list) else []
-    return tuple(item for item in items if isinstance(item, str) and _SCOPE.match(item))
+
+@lru_cache(maxsize=1024)
+def _split_scopes(value: str) -> tuple[str, ...]:
+    """Many tokens carry the same few lists. Only U+0020 separates: str.split() would also split at U+00A0."""
+    return tuple(filter(_is_scope, value.split(" ")))
+
+
+def _is_scope(item: object) -> bool:
+    return isinstance(item, str) and _SCOPE.match(item) is not None

@@ -6,8 +6,7 @@ token that has several spellings escapes from caches, revocation and replay stor
 
 from __future__ import annotations
 
-import re
-from binascii import a2b_base64
+from binascii import Error as BinasciiError, a2b_base64
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -17,8 +16,9 @@ from gateway.tokens.strict_json import JsonError, read_object
 MAX_HEADER = 4096
 """Characters of an encoded header; a real one has some 120."""
 
-_FORM = re.compile(rb"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\Z")
-_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
+_TO_STANDARD = bytes.maketrans(b"-_+/=", b"+/!!!")
+"""To the alphabet that the standard library decodes; what base64url does not have becomes what base64 does not have."""
+
 _LAST_OF_TWO = frozenset(b"AQgw")
 _LAST_OF_THREE = frozenset(b"AEIMQUYcgkosw048")
 _REFUSED_PARAMETERS = {
@@ -60,17 +60,21 @@ class FormError(ValueError):
 
 
 def decode_base64url(text: bytes) -> bytes:
-    """Decode base64url without padding, characters already checked (RFC 7515 §2).
+    """Decode base64url without padding (RFC 7515 §2).
 
     Raises:
-        FormError: a length that no encoding has, or trailing bits that are not zero.
+        FormError: a foreign character, a length that no encoding has, or trailing bits that are not zero.
     """
     surplus = len(text) % 4
-    if surplus == 0:
-        return a2b_base64(text.translate(_TO_STANDARD))
-    if surplus == 1 or text[-1] not in (_LAST_OF_TWO if surplus == 2 else _LAST_OF_THREE):
-        raise FormError("its base64url has a wrong length or non-zero trailing bits")
-    return a2b_base64(text.translate(_TO_STANDARD) + b"=="[surplus - 2 :])
+    padding = b""
+    if surplus:
+        if surplus == 1 or text[-1] not in (_LAST_OF_TWO if surplus == 2 else _LAST_OF_THREE):
+            raise FormError("its base64url has a wrong length or non-zero trailing bits")
+        padding = b"==" if surplus == 2 else b"="
+    try:
+        return a2b_base64(text.translate(_TO_STANDARD) + padding, strict_mode=True)
+    except BinasciiError as error:
+        raise FormError("it holds a character that base64url does not have") from error
 
 
 def read_compact(token: bytes) -> CompactToken | Denial:
@@ -79,17 +83,17 @@ def read_compact(token: bytes) -> CompactToken | Denial:
     Returns:
         The parts, or a Denial token_malformed.
     """
-    form = _FORM.match(token)
-    if form is None:
+    parts = token.split(b".")
+    if len(parts) != 3 or not all(parts):
         return _malformed("it is not three base64url parts joined by dots")
-    encoded_header, encoded_payload, encoded_signature = form.groups()
+    encoded_header, encoded_payload, encoded_signature = parts
     try:
         header = _read_header(encoded_header)
         payload = read_object(decode_base64url(encoded_payload))
         signature = decode_base64url(encoded_signature)
     except (FormError, JsonError) as error:
         return _malformed(str(error))
-    return CompactToken(header, payload, token[: form.end(2)], signature)
+    return CompactToken(header, payload, token[: -len(encoded_signature) - 1], signature)
 
 
 @lru_cache(maxsize=1024)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from typing import NoReturn
 
+import orjson
+
 
 class JsonError(ValueError):
     """The text is not strict JSON; the message says why and quotes nothing of it."""
@@ -27,12 +29,28 @@ def _no_constant(_name: str) -> NoReturn:
 _DECODE = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant).decode
 
 
+def _read_compact(data: bytes) -> dict[str, object] | None:
+    """Decode an object in the form that issuers write; None where it is written otherwise, or is none.
+
+    What comes out as the very same bytes when it is written again has no duplicate member, no stray number and no odd
+    escape: that is proven twice as fast as it is looked for.
+    """
+    try:
+        value = orjson.loads(data)
+        return value if isinstance(value, dict) and orjson.dumps(value) == data else None
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return None
+
+
 def read_object(data: bytes) -> dict[str, object]:
     """Decode a JSON object.
 
     Raises:
         JsonError: whatever is wrong with it.
     """
+    value = _read_compact(data)
+    if value is not None:
+        return value
     try:
         value = _DECODE(data.decode("utf-8"))
         if b"\\u" in data:

@@ -7,10 +7,10 @@ which a reload replaces. Whether the token satisfies a route is decided anew for
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
+import orjson
 from cachetools import LRUCache
 
 from gateway.policy.claims import check_times
@@ -78,7 +78,7 @@ def token_record(claims: Claims | None, kid: str | None, algorithm: str | None, 
         "token_exp": claims and int(claims.expires_at),
         "token_kind": claims and "jwt",
     }
-    return json.dumps(members, separators=(",", ":"))[1:-1]
+    return orjson.dumps(members)[1:-1].decode("ascii")
 
 
 NO_TOKEN = token_record(None, None, None, None)
