@@ -13,7 +13,8 @@ from gateway.app import Gateway
 from gateway.config.gateway_file import GatewayConfig, parse
 
 from .minting import AUDIENCE, ISSUER, NOW, OTHER_ISSUER, authorization, ec_key, jwk, key_set, mint, rsa_key
-from .raw_client import PATIENCE, Answer, RawClient
+from .patience import PATIENCE, eventually
+from .raw_client import Answer, RawClient
 from .raw_upstream import RawUpstream
 
 MEMBERS = set(AccessRecord.__annotations__)
@@ -87,15 +88,13 @@ class Gate:
     async def until(self, reached: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         """Wait until the operator's status says so."""
         async with asyncio.timeout(PATIENCE):
-            while not reached(status := await self.status()):
+            while not reached(status := await self.status()):  # noqa: ASYNC110 - the page has to be asked
                 await asyncio.sleep(0.01)
         return status
 
     async def records(self, count: int) -> list[dict[str, Any]]:
         """The access log, as soon as it has that many lines."""
-        async with asyncio.timeout(PATIENCE):
-            while len(self.lines) < count:
-                await asyncio.sleep(0.002)
+        await eventually(lambda: len(self.lines) >= count)
         assert len(self.lines) == count
         return [json.loads(line) for line in self.lines]
 
@@ -104,8 +103,12 @@ class Gate:
         return (await self.records(1))[0]
 
     @property
+    def has_log(self) -> bool:
+        return self.log.is_file()
+
+    @property
     def lines(self) -> list[bytes]:
-        return self.log.read_bytes().splitlines(keepends=True) if self.log.is_file() else []
+        return self.log.read_bytes().splitlines(keepends=True) if self.has_log else []
 
 
 def configuration(upstream: int, /, **changes: Any) -> str:
@@ -131,7 +134,9 @@ def write_keys(folder: Path, keys: Mapping[str, Any] = PUBLISHED) -> None:
 
 
 @asynccontextmanager
-async def running(folder: Path, upstream: RawUpstream, keys: Mapping[str, Any], /, **changes: Any) -> AsyncIterator[Gate]:
+async def running(
+    folder: Path, upstream: RawUpstream, keys: Mapping[str, Any], /, **changes: Any
+) -> AsyncIterator[Gate]:
     """A gateway; at its end every line of its log is examined."""
     write_keys(folder, keys)
     clock = changes.pop("clock", None) or Clock()
@@ -146,7 +151,7 @@ async def running(folder: Path, upstream: RawUpstream, keys: Mapping[str, Any], 
         yield gate
         pages = () if gate.stopped else ("/metrics", "/status.json")
         shown = [(await gate.operator(path)).body.decode() for path in pages]
-    if log.is_file():
+    if gate.has_log:
         examine(gate, shown)
 
 

@@ -35,9 +35,11 @@ def ec_key(name: str = "P-256") -> ec.EllipticCurvePrivateKey:
 
 def jwk(key: PrivateKey, **members: object) -> dict[str, Any]:
     """The public half as a JWK."""
-    algorithm = {rsa.RSAPrivateKey: "RS256", ed25519.Ed25519PrivateKey: "EdDSA"}
-    name = next((name for kind, name in algorithm.items() if isinstance(key, kind)), "ES256")
-    public: dict[str, Any] = get_default_algorithms()[name].to_jwk(key.public_key(), as_dict=True)
+    if isinstance(key, rsa.RSAPrivateKey):
+        algorithm = "RS256"
+    else:
+        algorithm = "ES256" if isinstance(key, ec.EllipticCurvePrivateKey) else "EdDSA"
+    public: dict[str, Any] = get_default_algorithms()[algorithm].to_jwk(key.public_key(), as_dict=True)
     public.pop("key_ops", None)
     return public | members
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-PATIENCE = 10.0
-"""Seconds after which a test that waits has failed."""
+from .patience import PATIENCE
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from .patience import eventually
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)\r\n", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked\r\n", re.IGNORECASE)
@@ -108,8 +110,7 @@ class RawUpstream:
         self._server.close()
         for writer in list(self._open):
             writer.transport.abort()
-        while self._open:
-            await asyncio.sleep(0.001)
+        await eventually(lambda: not self._open)
 
     @property
     def heads(self) -> list[bytes]:
@@ -121,9 +122,7 @@ class RawUpstream:
 
     async def visited(self, times: int = 1) -> Visit:
         """Wait until that many requests have come; the last of them."""
-        async with asyncio.timeout(10):
-            while len(self.visits) < times:
-                await asyncio.sleep(0.001)
+        await eventually(lambda: len(self.visits) >= times)
         return self.visits[times - 1]
 
     def cut(self) -> None:

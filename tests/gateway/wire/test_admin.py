@@ -59,7 +59,9 @@ async def test_the_status_tells_the_same_as_json(gate: Gate) -> None:
     assert [issuer["kids"] for issuer in status["issuers"]] == [["rsa", "ec", "ec384"], ["rsa"]]
 
 
-@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "evil.example:9901"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "evil.example:9901"]
+)
 async def test_a_name_that_was_made_to_point_here_is_refused(gate: Gate, host: str) -> None:
     for path in ("/metrics", "/status.json", "/healthz", "/nowhere"):
         assert (await gate.operator(path, host)).status == 421

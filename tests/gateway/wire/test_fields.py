@@ -124,7 +124,9 @@ async def test_another_scheme_is_no_token(gate: Gate, scheme: str) -> None:
     assert not gate.upstream.visits
 
 
-@pytest.mark.parametrize("alias", ["Authorization_: Bearer {}", "X-Authorization: Bearer {}", "Authorization.: Bearer {}"])
+@pytest.mark.parametrize(
+    "alias", ["Authorization_: Bearer {}", "X-Authorization: Bearer {}", "Authorization.: Bearer {}"]
+)
 async def test_only_the_authorization_field_holds_a_token(gate: Gate, alias: str) -> None:
     assert (await gate.ask(request("GET /admin/x", alias.format(mint())))).status in {400, 401}
     assert not gate.upstream.visits
@@ -205,9 +207,9 @@ async def test_a_request_cannot_forge_a_line_of_the_log(gate: Gate, target: str,
 
 
 async def test_a_claim_cannot_forge_a_line_of_the_log(gate: Gate) -> None:
-    bearer = gate.bearer(payload=claims(aud=["https://api.example", "x\u2028\n\"}"], jti="a\nb\u2028"))
+    bearer = gate.bearer(payload=claims(aud=["https://api.example", 'x\u2028\n"}'], jti="a\nb\u2028"))
     assert (await gate.ask(request("GET /admin/x", bearer))).status == 200
-    assert (await gate.record())["aud"][1] == "x\\u2028\\n\"}"
+    assert (await gate.record())["aud"][1] == 'x\\u2028\\n"}'
     assert json.loads(gate.lines[0])["status"] == 200
 
 
@@ -278,7 +280,9 @@ async def test_a_trace_goes_on_with_a_span_of_its_own(gate: Gate) -> None:
     assert (await gate.record())["trace_id"] == TRACE
 
 
-@pytest.mark.parametrize("parent", ["", "00-0-0-0", f"00-{'0' * 32}-b7ad6b7169203331-01", f"ff-{TRACE}-b7ad6b7169203331-01"])
+@pytest.mark.parametrize(
+    "parent", ["", "00-0-0-0", f"00-{'0' * 32}-b7ad6b7169203331-01", f"ff-{TRACE}-b7ad6b7169203331-01"]
+)
 async def test_an_invalid_trace_is_replaced_by_a_new_one(gate: Gate, parent: str) -> None:
     await gate.ask(request("GET /public/x", f"traceparent: {parent}", "tracestate: a=1"))
     (fresh,) = gate.upstream.last.fields("traceparent")

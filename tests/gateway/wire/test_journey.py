@@ -175,7 +175,10 @@ FRAMED: dict[str, tuple[bytes, bool]] = {
 @pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/1.0"])
 @pytest.mark.parametrize(("raw", "close"), FRAMED.values(), ids=FRAMED)
 async def test_an_answer_is_framed_for_the_client_that_asked(
-    gate: Gate, raw: bytes, close: bool, version: str  # noqa: FBT001 - a column of a table
+    gate: Gate,
+    raw: bytes,
+    close: bool,  # noqa: FBT001 - a column of a table
+    version: str,
 ) -> None:
     gate.upstream.play = replies(raw, close=close)
     async with gate.connect() as client:
@@ -327,7 +330,9 @@ async def test_a_request_may_be_split_anywhere(gate: Gate, at: int) -> None:
 
 
 async def test_an_early_hint_is_relayed_to_a_client_that_understands_it(gate: Gate) -> None:
-    gate.upstream.play = replies(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nX-Hop: 1\r\nConnection: x-hop\r\n\r\n" + OK)
+    gate.upstream.play = replies(
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nX-Hop: 1\r\nConnection: x-hop\r\n\r\n" + OK
+    )
     async with gate.connect() as client:
         await client.send(request("GET /public/x"))
         hint = await client.next()

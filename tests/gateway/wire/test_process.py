@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from .gate import configuration, write_keys
-from .raw_client import PATIENCE, RawClient, request
+from .patience import PATIENCE, eventually
+from .raw_client import RawClient, request
 from .raw_upstream import OK, RawUpstream, Visit
 
 LISTENS = re.compile(rb"clients on port (\d+), operators on port (\d+)")
@@ -70,8 +71,7 @@ async def test_sigterm_lets_what_is_in_flight_finish_and_sigusr1_begins_the_log_
     async with scopegate(written(tmp_path, upstream.port)) as process:
         async with RawClient(await port_of(process)) as client:
             assert (await client.ask(request("GET /public/x"))).status == 200
-            while not log.exists() or not log.read_bytes():
-                await asyncio.sleep(0.01)
+            await eventually(lambda: log.exists() and log.read_bytes())
             log.rename(tmp_path / "moved")
             process.send_signal(signal.SIGUSR1)
             await client.send(request("GET /public/slow"))

@@ -1,17 +1,15 @@
 """The access record: one line a request, exactly the contract's members, and nothing that was not verified."""
 
-import asyncio
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from .conftest import Start
 from .gate import MEMBERS, Gate
 from .minting import AUDIENCE, ISSUER, NOW, claims, mint, rsa_key
+from .patience import eventually
 from .raw_client import request
 from .raw_upstream import OK, Visit
 
@@ -28,7 +26,9 @@ def test_a_record_has_the_members_of_the_contract() -> None:
 
 
 async def test_an_allowed_request_is_told_whole(gate: Gate) -> None:
-    raw = request("POST /admin/x?b=secret&a=1", gate.bearer(), "User-Agent: batch/1", "Content-Length: 5", body=b"hello")
+    raw = request(
+        "POST /admin/x?b=secret&a=1", gate.bearer(), "User-Agent: batch/1", "Content-Length: 5", body=b"hello"
+    )
     answer = await gate.ask(raw)
     record = await gate.record()
     ms = {name: record.pop(name) for name in ("ms_total", "ms_verify", "ms_upstream")}
@@ -52,7 +52,12 @@ IDENTITY = ("issuer", "client_id", "sub", "jti_hash", "kid", "alg", "token_exp",
 
 @pytest.mark.parametrize(
     "token",
-    [mint(key=rsa_key("evil")), mint(claims(exp=NOW - 1)), mint(claims(aud="x")), mint(claims(iss="https://evil.example"))],
+    [
+        mint(key=rsa_key("evil")),
+        mint(claims(exp=NOW - 1)),
+        mint(claims(aud="x")),
+        mint(claims(iss="https://evil.example")),
+    ],
     ids=["signature", "expired", "audience", "issuer"],
 )
 async def test_a_token_that_was_not_verified_names_nobody(gate: Gate, token: str) -> None:
@@ -134,9 +139,3 @@ async def test_a_full_disk_loses_lines_and_says_so_while_requests_go_on(
     assert (status["log_written"], status["log_error"]) == (0, "No space left on device")
     assert "access log /dev/full: No space left on device" in caplog.text
     gate.answers.clear()
-
-
-async def eventually(reached: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
-        while not reached():
-            await asyncio.sleep(0.005)

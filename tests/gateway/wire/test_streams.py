@@ -151,11 +151,8 @@ async def test_a_refused_body_without_end_is_not_read_for_ever(gate: Gate) -> No
     gate.reads_all = False
     async with gate.connect() as client:
         await client.send(request("POST /admin/x", f"Content-Length: {1 << 30}"))
-        sent = 0
         with pytest.raises(ConnectionError):
-            for sent in range(64):
-                await client.send(MEGABYTE)
-        assert sent < KERNELS_SHARE
+            await client.send(MEGABYTE * KERNELS_SHARE)
     assert not gate.upstream.visits
     await gate.record()
 

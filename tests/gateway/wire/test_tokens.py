@@ -271,8 +271,10 @@ async def test_a_trusted_issuers_token_opens_only_routes_that_take_this_issuer(g
 
 @pytest.mark.parametrize(
     "scope",
-    ["administrator", "xadmin", "ADMIN", "admin*", "*", "", "read write", "admin\u00a0", "admin,read", {}, {"admin": 1}, 1, True,
-     [["admin"]], "x\tadmin", "read\nadmin"],
+    [
+        "administrator", "xadmin", "ADMIN", "admin*", "*", "", "read write", "admin\u00a0", "admin,read", "x\tadmin",
+        "read\nadmin", {}, {"admin": 1}, 1, True, [["admin"]],
+    ],
 )  # fmt: skip
 async def test_a_scope_is_matched_whole(gate: Gate, scope: Any) -> None:
     answer = await tried(gate, mint(claims(scope=scope)))
@@ -282,7 +284,9 @@ async def test_a_scope_is_matched_whole(gate: Gate, scope: Any) -> None:
     assert not gate.upstream.visits
 
 
-@pytest.mark.parametrize("changes", [{"scope": "read admin write"}, {"scope": ["admin"]}, {"scope": None, "scp": ["admin"]}])
+@pytest.mark.parametrize(
+    "changes", [{"scope": "read admin write"}, {"scope": ["admin"]}, {"scope": None, "scp": ["admin"]}]
+)
 async def test_a_scope_is_found_in_a_string_and_in_a_list(gate: Gate, changes: dict[str, object]) -> None:
     assert (await tried(gate, mint(claims(**changes)))).status == 200
 
@@ -337,7 +341,12 @@ class Issuer:
 
     @property
     def settings(self) -> dict[str, str | None]:
-        return {"jwks_file": None, "jwks_uri": f"http://127.0.0.1:{self.server.port}/keys", "unknown_key_cooldown": "30s", "keys_timeout": "300ms"}
+        return {
+            "jwks_file": None,
+            "jwks_uri": f"http://127.0.0.1:{self.server.port}/keys",
+            "unknown_key_cooldown": "30s",
+            "keys_timeout": "300ms",
+        }
 
 
 def json_answer(document: object) -> bytes:
@@ -488,9 +497,12 @@ SIGNATURES: dict[str, tuple[str, str, Sign]] = {
 @pytest.mark.parametrize(("kid", "alg", "sign"), SIGNATURES.values(), ids=SIGNATURES)
 async def test_a_good_token_opens(start: Start, kid: str, alg: str, sign: Sign) -> None:
     keys = key_set(
-        jwk(rsa_key(), kid="rsa"), jwk(rsa_key("ps"), kid="ps"), jwk(ec_key(), kid="ec"), jwk(ec_key("P-384"), kid="ec384"),
+        jwk(rsa_key(), kid="rsa"),
+        jwk(rsa_key("ps"), kid="ps"),
+        jwk(ec_key(), kid="ec"),
+        jwk(ec_key("P-384"), kid="ec384"),
         jwk(ED25519, kid="ed"),
-    )  # fmt: skip
+    )
     gate = await start(keys=keys)
     assert (await tried(gate, sealed(header(kid=kid, alg=alg), claims(), sign))).status == 200
     record = await gate.record()
@@ -504,7 +516,9 @@ async def test_leeway_is_what_the_issuers_entry_says(start: Start) -> None:
     assert (await tried(gate, GOOD)).status == 401
 
 
-@pytest.mark.parametrize(("typ", "status"), [("at+jwt", 200), ("application/AT+JWT", 200), ("JWT", 401), (None, 401), ("id+jwt", 401)])
+@pytest.mark.parametrize(
+    ("typ", "status"), [("at+jwt", 200), ("application/AT+JWT", 200), ("JWT", 401), (None, 401), ("id+jwt", 401)]
+)
 async def test_a_demanded_typ_is_demanded(start: Start, typ: str | None, status: int) -> None:
     gate = await start(issuer={"typ": "at+jwt"})
     assert (await tried(gate, mint(typ=typ))).status == status

@@ -1,0 +1,1 @@
+"""Long and large: left out by default."""
