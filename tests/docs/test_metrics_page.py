@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.admin.metrics import render
 from gateway.admin.server import AdminServer
-from gateway.admin.snapshot import IssuerSnapshot, Snapshot, UpstreamSnapshot
+from gateway.admin.snapshot import IssuerSnapshot, Snapshot, UpstreamSnapshot, WorkerSnapshot
 
 from .pages import code, read, rows, sections
 
@@ -32,6 +32,7 @@ SNAPSHOT = Snapshot(
     log_error=None,
     issuers=(IssuerSnapshot("i", "https://i.example", ("k",), (), 1.0, 1.0, None),),
     upstreams=(UpstreamSnapshot("u", "u.example", 1, 1, 0, 0),),
+    workers=(WorkerSnapshot(worker=1, pid=7, generation=1, state="ready", started_at=1.0, connections=1),),
 )
 
 
