@@ -17,7 +17,7 @@ from gateway.exchange import Exchange
 from gateway.policy.denial import Denial
 from gateway.policy.paths import query_keys
 from gateway.policy.printable import printable
-from gateway.tokens.verifier import NO_TOKEN
+from gateway.tokens.verifier import UNVERIFIED
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds of the duration histogram, in seconds."""
@@ -123,7 +123,7 @@ def render(exchange: Exchange, seconds: float) -> bytes:
         f'"host":{host},"path":{path},"route":{NULL if route is None else _name(route.id)},"query_keys":{keys},'
         f'"http_version":{NULL if message is None else _http_version(message.version)},"user_agent":{agent},'
         f'"bytes_in":{exchange.bytes_in},"bytes_out":{exchange.bytes_out},'
-        f"{NO_TOKEN if token is None else token.record},"
+        f"{UNVERIFIED if token is None else token.record},"
         f'"scopes_required":{EMPTY if route is None else json_list(route.rule.scopes_named)},'
         f'"scopes_granted":{EMPTY if token is None else json_list(token.claims.scopes)},'
         f'"scopes_missing":{EMPTY if denial is None else json_list(denial.scopes_missing)},'

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator
-from dataclasses import replace
 
 from gateway.explain.grounds import Embedded, Grounds
 from gateway.explain.model import Change
@@ -19,7 +18,7 @@ def lacking(rule: Rule, claims: Claims, preferred: Collection[str] = ()) -> tupl
     needed = [scope for scope in rule.scopes_named if scope not in claims.scope_set]
     for scope in sorted(needed, key=lambda scope: (scope in preferred, -rule.scopes_named.index(scope))):
         rest = [other for other in needed if other != scope]
-        if isinstance(decide(rule, Evidence(replace(claims, scopes=(*claims.scopes, *rest)))), Allow):
+        if isinstance(decide(rule, Evidence(claims._replace(scopes=(*claims.scopes, *rest)))), Allow):
             needed = rest
     return tuple(needed)
 

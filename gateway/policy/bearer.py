@@ -28,9 +28,9 @@ def take_token(head: RequestHead) -> BearerToken | Denial:
     if len(values) > 1:
         return Denial(Reason.REQUEST_MALFORMED, f"{len(values)} Authorization fields: one is allowed")
     value = values[0]
-    words = value.split()
-    if len(words) == 2 and value[:7] == b"Bearer " and value[7:] == words[1] and b"," not in value:
-        return BearerToken(words[1])
+    scheme, _, token = value.partition(b" ")
+    if scheme == b"Bearer" and b"," not in token and token.split(None, 1) == [token]:
+        return BearerToken(token)
     return _take_unusual(value)
 
 

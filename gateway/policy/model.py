@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from gateway.policy.paths import Oddity
@@ -63,8 +64,7 @@ class TrustedIssuer:
     token_types: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
+class Claims(NamedTuple):
     """A token's verified claims. To hold one means that verification passed.
 
     Attributes:
@@ -74,7 +74,6 @@ class Claims:
         client_id: `client_id` or what the issuer calls it, or "".
         audience: `aud`, always as a tuple.
         scopes: the granted scopes in the token's order, those of RFC 6749 §3.3's grammar only.
-        scope_set: the same, for comparison.
         expires_at: `exp` in seconds since the epoch.
         not_before: the later of `nbf` and `iat`, or None.
         jti: `jti`, or "".
@@ -89,10 +88,16 @@ class Claims:
     expires_at: float
     not_before: float | None
     jti: str
-    scope_set: frozenset[str] = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "scope_set", frozenset(self.scopes))
+    @property
+    def scope_set(self) -> frozenset[str]:
+        """The granted scopes, for comparison."""
+        return _scope_set(self.scopes)
+
+
+@lru_cache(maxsize=1024)
+def _scope_set(scopes: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(scopes)
 
 
 @dataclass(frozen=True, slots=True)

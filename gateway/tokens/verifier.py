@@ -65,23 +65,26 @@ def jti_hash(key: bytes, issuer: str, jti: str) -> str | None:
     return hashlib.blake2b(f"{issuer}\n{jti}".encode(), digest_size=16, key=key).hexdigest()
 
 
-def token_record(claims: Claims | None, kid: str | None, algorithm: str | None, hashed: str | None) -> str:
-    """What the access record says of a token, as JSON members without braces; null where none was verified."""
+def token_record(claims: Claims, kid: str | None, algorithm: str, hashed: str | None) -> str:
+    """What the access record says of a token, as JSON members without braces."""
     members = {
-        "issuer": claims and claims.issuer,
-        "client_id": (claims and claims.client_id) or None,
-        "sub": (claims and claims.subject) or None,
-        "aud": [printable(audience) for audience in claims.audience] if claims else [],
+        "issuer": claims.issuer,
+        "client_id": claims.client_id or None,
+        "sub": claims.subject or None,
+        "aud": [printable(audience) for audience in claims.audience],
         "jti_hash": hashed,
-        "kid": kid and printable(kid),
+        "kid": None if kid is None else printable(kid),
         "alg": algorithm,
-        "token_exp": claims and int(claims.expires_at),
-        "token_kind": claims and "jwt",
+        "token_exp": int(claims.expires_at),
+        "token_kind": "jwt",
     }
     return orjson.dumps(members)[1:-1].decode("ascii")
 
 
-NO_TOKEN = token_record(None, None, None, None)
+UNVERIFIED = (
+    '"issuer":null,"client_id":null,"sub":null,"aud":[],"jti_hash":null,'
+    '"kid":null,"alg":null,"token_exp":null,"token_kind":null'
+)
 
 
 class TokenVerifier:

@@ -1,7 +1,5 @@
 """The one decision."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given, strategies as st
 
@@ -15,7 +13,7 @@ LOCAL = frozenset({"local"})
 
 
 def holding(*scopes: str) -> Claims:
-    return replace(CLAIMS, scopes=scopes)
+    return CLAIMS._replace(scopes=scopes)
 
 
 @pytest.mark.parametrize(
