@@ -20,11 +20,15 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Pri
 Sign = Callable[[bytes], bytes]
 
 
-@lru_cache
-def rsa_key(name: str = "rsa", bits: int = 2048) -> rsa.RSAPrivateKey:
+def rsa_key(name: str = "rsa") -> rsa.RSAPrivateKey:
     """A key of that name, the same for the whole run."""
+    return _rsa_key(name)
+
+
+@lru_cache
+def _rsa_key(name: str) -> rsa.RSAPrivateKey:
     del name
-    return rsa.generate_private_key(public_exponent=65537, key_size=bits)
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 @lru_cache

@@ -171,7 +171,6 @@ FRAMED: dict[str, tuple[bytes, bool]] = {
 }
 
 
-@pytest.mark.both_loops
 @pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/1.0"])
 @pytest.mark.parametrize(("raw", "close"), FRAMED.values(), ids=FRAMED)
 async def test_an_answer_is_framed_for_the_client_that_asked(

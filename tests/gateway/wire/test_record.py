@@ -93,8 +93,8 @@ async def test_no_secret_of_a_request_is_in_any_output(gate: Gate) -> None:
     gate.upstream.play = play
     for target in ("/public/x", "/admin/x", "/nowhere"):
         raw = request(
-            f"POST {target}?q=s3cr3t-query&s3cr3t-query", "Cookie: s=s3cr3t-cookie", "Authorization: Basic s3cr3t-basic",
-            "Content-Length: 11", body=b"s3cr3t-body",
+            f"POST {target}?q=s3cr3t-query&s3cr3t-query", "Cookie: s=s3cr3t-cookie",
+            "Authorization: Basic s3cr3t-basic", "Content-Length: 11", body=b"s3cr3t-body",
         )  # fmt: skip
         await gate.ask(raw)
     assert len(await gate.records(3)) == 3
