@@ -14,7 +14,7 @@ from gateway.policy.decision import Allow
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.headers import read_head
 from gateway.recorder import Recorder
-from gateway.rules import UNKNOWN, Familiar, Known, Rules, judge
+from gateway.rules import UNKNOWN, Familiar, Known, Rules, familiar, judge
 from gateway.tokens.key_source import KeySource
 from gateway.tokens.verify import UnknownKey
 
@@ -40,22 +40,20 @@ class Proxy:
         """Take a request head from a client."""
         exchange = self._exchange(connection, message)
         try:
-            familiar = connection.familiar
-            if isinstance(familiar, Familiar) and familiar.resembles(exchange.rules, message):
-                received, known = familiar.read(message)
+            rules, last = exchange.rules, connection.familiar
+            alike = last.read(rules, message) if isinstance(last, Familiar) else None
+            if alike is not None:
+                received, known = alike
             else:
-                familiar, known = None, UNKNOWN
                 received = read_head(message.method, message.path, message.version, message.raw_headers)
+                known = UNKNOWN
             if isinstance(received, Denial):
                 exchange.refuse(received)
                 return
             exchange.take_head(received)
             self._travel(exchange, known)
-            if familiar is None and exchange.denial is None:
-                _, route, token, *_ = exchange.judgement
-                connection.familiar = Familiar(
-                    exchange.rules, message.version, message.raw_headers, received, Known(route, token)
-                )
+            if alike is None and exchange.denial is None:
+                connection.familiar = familiar(rules, message, received, exchange.judgement)
         except Exception as error:  # noqa: BLE001 - the last line of defence
             fail_closed(exchange, error)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from gateway.policy.bearer import take_token
 from gateway.policy.decision import NO_EVIDENCE, Allow, decide
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.forwarding import TrustedProxies
-from gateway.policy.headers import Field, ReceivedHead
+from gateway.policy.headers import Field, Kind, ReceivedHead, kind_of
 from gateway.policy.model import RequestHead, Route
 from gateway.policy.routes import RouteTable
 from gateway.tokens.key_source import KeySource
@@ -106,7 +106,7 @@ def judge(
 
 
 class Familiar(NamedTuple):
-    """A request that was let in, kept with its connection: the next one differs in little but its target.
+    """A request that was let in, kept with its connection: the next one differs in its target and its token at most.
 
     Attributes:
         rules: under which it was judged.
@@ -114,24 +114,50 @@ class Familiar(NamedTuple):
         fields: as received.
         received: its head.
         known: what its judgement found out.
+        credentials_at: where among the fields its one Authorization is; -1 where it has none or several.
     """
 
     rules: Rules
     version: tuple[int, int]
-    fields: Sequence[Field]
+    fields: tuple[Field, ...]
     received: ReceivedHead
     known: Known
+    credentials_at: int
 
-    def resembles(self, rules: Rules, message: RawRequestMessage) -> bool:
-        """Whether a request under these rules has the very same version and fields."""
-        return rules is self.rules and message.raw_headers == self.fields and message.version == self.version
-
-    def read(self, message: RawRequestMessage) -> tuple[ReceivedHead | Denial, Known]:
-        """The head of a request that resembles this one, and what is known of it already."""
-        head = self.received.head
-        if message.path == head.target and message.method == head.method:
+    def read(self, rules: Rules, message: RawRequestMessage) -> tuple[ReceivedHead | Denial, Known] | None:
+        """The head of a request, and what is known of it already; None where it is not like this one."""
+        if rules is not self.rules or message.version != self.version:
+            return None
+        head, fields = self.received.head, message.raw_headers
+        authorization, token = head.authorization, self.known.token
+        if fields != self.fields:
+            if not self._differs_in_token(fields):
+                return None
+            authorization, token = (fields[self.credentials_at][1],), None
+        if message.path != head.target or message.method != head.method:
+            return self.received.of(message.method, message.path, authorization), Known(None, token)
+        if token is not None:
             return self.received, self.known
-        return self.received.of(message.method, message.path), Known(None, self.known.token)
+        return self.received.bearing(authorization), Known(self.known.route, None)
+
+    def _differs_in_token(self, fields: tuple[Field, ...]) -> bool:
+        """Whether all fields are the same but for the value of Authorization."""
+        at, known = self.credentials_at, self.fields
+        return (
+            at >= 0
+            and len(fields) == len(known)
+            and fields[at][0] == known[at][0]
+            and fields[:at] == known[:at]
+            and fields[at + 1 :] == known[at + 1 :]
+        )
+
+
+def familiar(rules: Rules, message: RawRequestMessage, received: ReceivedHead, judgement: Judgement) -> Familiar:
+    """What to remember of a request that was let in."""
+    fields = message.raw_headers
+    at = [position for position, (name, _) in enumerate(fields) if kind_of(name) is Kind.AUTHORIZATION]
+    known = Known(judgement.route, judgement.token)
+    return Familiar(rules, message.version, fields, received, known, at[0] if len(at) == 1 else -1)
 
 
 NOT_JUDGED = Judgement(Denial(Reason.REQUEST_MALFORMED, "the request's form was refused before it was judged"))

@@ -96,6 +96,19 @@ _DROPPED = frozenset(
         *(name.lower() for name in IDENTITY_FIELDS),
     }
 )
+_CERTIFICATE_PREFIXES = (
+    b"client-cert",  # RFC 9440
+    b"ssl-client",
+    b"x-amzn-mtls-",
+    b"x-arr-clientcert",
+    b"x-client-cert",
+    b"x-forwarded-client-cert",
+    b"x-forwarded-tls-client-cert",
+    b"x-ssl-c",  # X-SSL-Client-*, X-SSL-Cert
+    b"x-tls-c",
+)
+"""Of names under which proxies tell of a client's certificate. The gateway sets none, so each one is a pretence."""
+
 _RESPONSE_DROPPED = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
 )
@@ -122,7 +135,7 @@ def kind_of(name: bytes) -> Kind:
     """
     lower = name.lower()
     dashed = lower.replace(b"_", b"-").replace(b".", b"-")
-    if dashed in _DROPPED:
+    if dashed in _DROPPED or dashed.startswith(_CERTIFICATE_PREFIXES):
         return Kind.DROPPED
     kind = _SPECIAL.get(dashed)
     if kind is None:
@@ -149,14 +162,20 @@ class ReceivedHead(NamedTuple):
     content_length: int | None
     chunked: bool
 
-    def of(self, method: str, target: str) -> ReceivedHead | Denial:
-        """The head of another request with the very same version and fields."""
+    def of(self, method: str, target: str, authorization: tuple[bytes, ...]) -> ReceivedHead | Denial:
+        """The head of another request with the very same version and fields, but for Authorization."""
         canonical = canonical_target(target)
         if isinstance(canonical, Denial):
             return canonical
         path, query, oddities = canonical
         _, end_to_end, special, forwarding, length, chunked = self
-        head = RequestHead(method, target, path, query, oddities, self.head.host, self.head.authorization)
+        head = RequestHead(method, target, path, query, oddities, self.head.host, authorization)
+        return ReceivedHead(head, end_to_end, special, forwarding, length, chunked)
+
+    def bearing(self, authorization: tuple[bytes, ...]) -> ReceivedHead:
+        """The head of another request with the very same version, target and fields, but for Authorization."""
+        (method, target, path, query, oddities, host, _), end_to_end, special, forwarding, length, chunked = self
+        head = RequestHead(method, target, path, query, oddities, host, authorization)
         return ReceivedHead(head, end_to_end, special, forwarding, length, chunked)
 
     @property
