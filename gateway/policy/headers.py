@@ -110,8 +110,12 @@ _CERTIFICATE_PREFIXES = (
 """Of names under which proxies tell of a client's certificate. The gateway sets none, so each one is a pretence."""
 
 _RESPONSE_DROPPED = frozenset(
-    {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
+    {
+        *(b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"),
+        b"x-request-id",  # the gateway's own is sent
+    }
 )
+_DATE = b"date"
 _HTTP_1_1 = (1, 1)
 _NO_BODY: tuple[int | None, bool] = (None, False)
 # Members of an enumeration are looked up slowly, and these are asked for each field of each request.
@@ -319,10 +323,12 @@ class ResponseHead(NamedTuple):
     Attributes:
         lines: the fields that go on unchanged, in order, as field lines; without those of framing.
         content_length: of the body, or None.
+        dated: whether there is a Date among them; if not, one has to be added (RFC 9110 §6.6.1).
     """
 
     lines: bytes
     content_length: int | None
+    dated: bool = False
 
 
 NO_FIELDS = ResponseHead(b"", None)
@@ -338,9 +344,9 @@ def read_response(fields: Sequence[Field]) -> ResponseHead | Denial:
     framing: dict[bytes, list[bytes]] = {}
     for field in fields:
         name = _framing_name(field[0])
-        if name is None:
+        if name is None or name is _DATE:
             lines.append(b"%b: %b\r\n" % field)
-        else:
+        if name is not None:
             framing.setdefault(name, []).append(field[1])
     block = b"".join(lines)
     if _CONTROL.search(block) or not len(lines) == block.count(b"\r") == block.count(b"\n"):
@@ -353,21 +359,23 @@ def read_response(fields: Sequence[Field]) -> ResponseHead | Denial:
         return Denial(Reason.UPSTREAM_INVALID, "the answer's Content-Length is not one number")
     if b"connection" in framing:
         block = _without_named(block, fields, framing[b"connection"])
-    return ResponseHead(block, None if lengths is None else int(lengths[0]))
+    return ResponseHead(block, None if lengths is None else int(lengths[0]), _DATE in framing)
 
 
 def _without_named(block: bytes, fields: Sequence[Field], connection: Sequence[bytes]) -> bytes:
     """The field lines without those that Connection names, which hardly any upstream names."""
     if len(connection) == 1 and connection[0].lower() in _USUAL_OPTIONS:
         return block
-    end_to_end = [field for field in fields if _framing_name(field[0]) is None]
+    end_to_end = [field for field in fields if _framing_name(field[0]) in {None, _DATE}]
     return field_lines(without_connection_named(end_to_end, connection))
 
 
 @lru_cache(maxsize=1024)
 def _framing_name(name: bytes) -> bytes | None:
-    """The lower-case name of a field that is this connection's own affair, None for one that goes on."""
+    """The lower-case name of a field that is this connection's own affair, or Date; None for any other that goes on."""
     lower = name.lower()
+    if lower == _DATE:
+        return _DATE
     return lower if lower == b"content-length" or lower in _RESPONSE_DROPPED else None
 
 

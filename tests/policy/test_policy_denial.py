@@ -20,7 +20,9 @@ TABLE: dict[str, tuple[int, str | None]] = {
     **dict.fromkeys(INVALID_TOKEN, (401, 'Bearer realm="here", error="invalid_token"')),
     "scope_insufficient": (403, 'Bearer realm="here", error="insufficient_scope"'),
     "claim_condition_failed": (403, 'Bearer realm="here", error="insufficient_scope"'),
+    "body_too_large": (413, None),
     "rate_limited": (429, None),
+    "overloaded": (503, None),
     "keys_unavailable": (503, None),
     "introspection_unavailable": (503, None),
     "upstream_unreachable": (502, None),
@@ -28,7 +30,7 @@ TABLE: dict[str, tuple[int, str | None]] = {
     "upstream_timeout": (504, None),
     "internal_error": (500, None),
 }
-RETRIED = {"rate_limited", "keys_unavailable", "introspection_unavailable"}
+RETRIED = {"rate_limited", "overloaded", "keys_unavailable", "introspection_unavailable"}
 
 
 def fields_of(denial: Denial) -> dict[str, str]:

@@ -246,9 +246,9 @@ def answered(*fields: Field) -> ResponseHead:
 def test_an_answer_s_fields_go_on_without_those_of_its_connection() -> None:
     kept = [(b"Content-Type", b"text/plain"), (b"Set-Cookie", b"a=1"), (b"Set-Cookie", b"b=2")]
     hop = [(name.encode(), b"chunked" if name == "Transfer-Encoding" else b"x-hop") for name in HOP_BY_HOP]
-    assert answered(*kept, *hop, (b"X-Hop", b"1")) == (field_lines(kept), None)
-    assert answered(*kept, (CL, b"7")) == (field_lines(kept), 7)
-    assert answered() == (b"", None)
+    assert answered(*kept, *hop, (b"X-Hop", b"1")) == (field_lines(kept), None, False)
+    assert answered(*kept, (CL, b"7")) == (field_lines(kept), 7, False)
+    assert answered() == (b"", None, False)
 
 
 @pytest.mark.parametrize(
@@ -271,3 +271,10 @@ def test_an_answer_that_could_be_read_in_two_ways_is_refused(fields: list[Field]
     assert isinstance(outcome, Denial)
     assert outcome.reason is Reason.UPSTREAM_INVALID
     assert outcome.meaning.status == 502
+
+
+def test_an_answer_without_a_date_is_known_to_lack_it() -> None:
+    """RFC 9110 §6.6.1: who forwards such an answer adds one."""
+    date = (b"date", b"Mon, 23 Nov 2026 17:40:02 GMT")
+    assert answered(date, (b"X", b"1")) == (field_lines([date, (b"X", b"1")]), None, True)
+    assert answered((b"X-Request-Id", b"theirs")).lines == b""
