@@ -15,6 +15,7 @@ from gateway.policy.headers import (
     is_field_value,
     kind_of,
     read_head,
+    read_reason,
     read_response,
 )
 
@@ -278,3 +279,29 @@ def test_an_answer_without_a_date_is_known_to_lack_it() -> None:
     date = (b"date", b"Mon, 23 Nov 2026 17:40:02 GMT")
     assert answered(date, (b"X", b"1")) == (field_lines([date, (b"X", b"1")]), None, True)
     assert answered((b"X-Request-Id", b"theirs")).lines == b""
+
+
+@pytest.mark.parametrize("target", ["/jobs/8", "/jobs/7?x=1", "/a%3Ab"])
+def test_a_head_made_out_of_another_one_is_the_one_that_would_have_been_read(target: str) -> None:
+    fields = [(b"Accept", b"*/*"), (b"Authorization", b"Bearer abc"), (b"Via", b"1.1 x"), (b"Cookie", b"a=1")]
+    other = [(name, b"Bearer def") if name == b"Authorization" else (name, value) for name, value in fields]
+    known = received(*fields)
+    assert known.of("GET", target, (b"Bearer def",)) == received(*other, target=target)
+    assert known.bearing((b"Bearer def",)) == received(*other)
+
+
+def test_a_head_made_out_of_another_one_is_refused_for_its_target() -> None:
+    assert reason(received().of("GET", "/a/../b", ())) is Reason.TARGET_INVALID
+
+
+@pytest.mark.parametrize(
+    ("phrase", "goes_on"), [("OK", b"OK"), ("", b""), ("\udce9t\udce9", b"\xe9t\xe9"), ("a\rb", None), ("\x00", None)]
+)
+def test_a_reason_phrase_goes_on_byte_for_byte_unless_it_holds_a_control_character(
+    phrase: str, goes_on: bytes | None
+) -> None:
+    assert read_reason(phrase) == goes_on
+
+
+def test_an_upstream_s_usual_connection_options_name_no_field() -> None:
+    assert answered((b"Connection", b"Keep-Alive"), (b"keep-alive-not", b"1")).lines == b"keep-alive-not: 1\r\n"

@@ -140,3 +140,18 @@ def test_a_jti_is_hashed_with_key_and_issuer() -> None:
     others = [jti_hash(b"other", "https://a.example", "1"), jti_hash(b"key", "https://b.example", "1")]
     assert hashed not in others
     assert jti_hash(b"key", "https://a.example", "") is None
+
+
+def test_what_was_verified_holds_until_exp_and_from_nbf_on_as_long_as_its_key_is_published(source: Source) -> None:
+    remembers = remembering(source)
+    known = remembers.recall(TOKEN, NOW)
+    assert isinstance(known, VerifiedToken)
+    assert remembers.holds(known, NOW + 59.999)
+    assert not remembers.holds(known, NOW + 60)
+    begun = known._replace(claims=known.claims._replace(not_before=NOW))
+    assert remembers.holds(begun, NOW)
+    assert not remembers.holds(begun, NOW - 1)
+    source.current = key_set(public_jwk("P-256"))
+    assert not remembers.holds(known, NOW)
+    source.current = None
+    assert not remembers.holds(known, NOW)
