@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow coverage check format schema bench clean
+.PHONY: help install demo test slow coverage check format schema bench profile clean
 
 help: ## show these lines
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ schema: $(INSTALLED) ## write config/gateway.schema.json anew
 bench: $(INSTALLED) ## measure beside Envoy, HAProxy and a plain aiohttp proxy (BENCH='--rounds 3')
 	bench/install $(BIN)/python
 	$(BIN)/python -m bench $(BENCH)
+
+profile: $(INSTALLED) ## what each step of a request costs
+	$(BIN)/python -m bench.profile
 
 clean: ## remove what was built
 	rm -rf $(VENV) build dist .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

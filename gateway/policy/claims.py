@@ -74,7 +74,7 @@ def _read(payload: Mapping[str, object], issuer: TrustedIssuer) -> Claims:
         not_before = issued_at
     return Claims(
         issuer_name=issuer.name,
-        issuer=_field_safe("iss", issuer.issuer),
+        issuer=_issuer(issuer.issuer),
         subject=_text(payload, "sub"),
         client_id=_first_text(payload, CLIENT_CLAIMS),
         audience=_audience(payload.get("aud")),
@@ -117,6 +117,11 @@ def _field_safe(name: str, value: str) -> str:
     if value and _FIELD_SAFE.match(value) is None:
         raise _ClaimError(f"{name} holds characters that cannot stand in a header field")
     return value
+
+
+@lru_cache(maxsize=64)
+def _issuer(name: str) -> str:
+    return _field_safe("iss", name)
 
 
 def _first_text(payload: Mapping[str, object], names: tuple[str, ...]) -> str:

@@ -79,15 +79,22 @@ class KeySet:
     keys: tuple[VerificationKey, ...]
     skipped: tuple[str, ...] = ()
     thumbprints: frozenset[str] = field(init=False)
+    _by_name: Mapping[tuple[str | None, str], tuple[VerificationKey, ...]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "thumbprints", frozenset(key.thumbprint for key in self.keys))
+        by_name: dict[tuple[str | None, str], tuple[VerificationKey, ...]] = {}
+        for key in self.keys:
+            for algorithm in key.algorithms:
+                named = (key.kid, algorithm)
+                by_name[named] = (*by_name.get(named, ()), key)
+        object.__setattr__(self, "_by_name", by_name)
 
     def candidates(self, kid: str | None, algorithm: str) -> tuple[VerificationKey, ...]:
         """The keys that may have signed: those of this kid, or the only one that fits where the token names none."""
-        fitting = tuple(key for key in self.keys if algorithm in key.algorithms)
         if kid is not None:
-            return tuple(key for key in fitting if key.kid == kid)
+            return self._by_name.get((kid, algorithm), ())
+        fitting = tuple(key for key in self.keys if algorithm in key.algorithms)
         return fitting if len(fitting) == 1 else ()
 
     def knows(self, kid: str | None) -> bool:
