@@ -7,6 +7,8 @@ import socket
 from contextlib import suppress
 
 from gateway.deadlines import Deadlines
+from gateway.downstream.acceptor import TlsAcceptor
+from gateway.downstream.certificate import ServerTls
 from gateway.downstream.connection import ClientConnection, ClientLimits, ClientService
 
 BACKLOG = 1024
@@ -23,10 +25,16 @@ class Listener:
         limits: of one connection.
         max_connections: more are closed as they come.
         deadlines: ends those that stall.
+        tls: what clients are met with; None for plain HTTP.
     """
 
     def __init__(
-        self, service: ClientService, limits: ClientLimits, max_connections: int, deadlines: Deadlines
+        self,
+        service: ClientService,
+        limits: ClientLimits,
+        max_connections: int,
+        deadlines: Deadlines,
+        tls: ServerTls | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.deadlines = deadlines
@@ -36,7 +44,9 @@ class Listener:
         self._open: set[ClientConnection] = set()
         self._all_closed = asyncio.Event()
         self._all_closed.set()
+        self._tls = tls
         self._server: asyncio.Server | None = None
+        self._acceptor: TlsAcceptor | None = None
         self._retiring = False
 
     async def start(self, host: str, port: int) -> int:
@@ -46,21 +56,40 @@ class Listener:
             OSError: the address cannot be had.
         """
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        if self._tls is not None:
+            return await self.start_on(socket.create_server((host, port), family=family, backlog=BACKLOG))
         self._server = await self.loop.create_server(self._connection, host, port, family=family, backlog=BACKLOG)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def start_on(self, listening: socket.socket) -> int:
         """Accept from a socket that listens already and is ours from now on; returns its port."""
-        self._server = await self.loop.create_server(self._connection, sock=listening, backlog=BACKLOG)
-        return int(listening.getsockname()[1])
+        port = int(listening.getsockname()[1])
+        if self._tls is not None:
+            timeout = self.limits.head_timeout
+            self._acceptor = TlsAcceptor(listening, self._tls, self._connection, self, timeout)
+        else:
+            self._server = await self.loop.create_server(self._connection, sock=listening, backlog=BACKLOG)
+        return port
 
     def _connection(self) -> ClientConnection:
         return ClientConnection(self._service, self)
 
     @property
     def connections(self) -> int:
-        """How many are open."""
-        return len(self._open)
+        """How many are open, those in their TLS handshake included."""
+        return len(self._open) + (0 if self._acceptor is None else self._acceptor.handshakes)
+
+    def has_room(self) -> bool:
+        """Whether one more may come."""
+        if self.connections >= self._max_connections:
+            return False
+        self._all_closed.clear()
+        return True
+
+    def settle(self) -> None:
+        """A connection or a handshake is over."""
+        if not self.connections:
+            self._all_closed.set()
 
     def opened(self, connection: ClientConnection) -> bool:
         """Enter a connection; False where there are too many."""
@@ -76,8 +105,12 @@ class Listener:
         """Remove a connection."""
         self.deadlines.forget(connection)
         self._open.discard(connection)
-        if not self._open:
-            self._all_closed.set()
+        self.settle()
+
+    def _accept_no_more(self) -> None:
+        for accepting in (self._server, self._acceptor):
+            if accepting is not None:
+                accepting.close()
 
     async def retire(self, patience: float) -> None:
         """Accept no more; clients learn from the answer to their next request that the connection ends.
@@ -90,8 +123,7 @@ class Listener:
         self._retiring = True
         for connection in self._open:
             connection.retiring = True
-        if self._server is not None:
-            self._server.close()
+        self._accept_no_more()
         await asyncio.sleep(SETTLE_SECONDS)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._all_closed.wait(), patience)
@@ -103,8 +135,9 @@ class Listener:
 
     async def drain(self, timeout: float) -> int:  # noqa: ASYNC109 - a bound on politeness, after which it acts
         """Accept no more, let requests in flight finish, then close; returns how many had to be cut off."""
-        if self._server is not None:
-            self._server.close()
+        self._accept_no_more()
+        if self._acceptor is not None:
+            await self._acceptor.give_up()
         self.close_idle()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._all_closed.wait(), timeout)

@@ -31,7 +31,9 @@ class Reason(StrEnum):
     PROOF_INVALID = "proof_invalid"
     SCOPE_INSUFFICIENT = "scope_insufficient"
     CLAIM_CONDITION_FAILED = "claim_condition_failed"
+    BODY_TOO_LARGE = "body_too_large"
     RATE_LIMITED = "rate_limited"
+    OVERLOADED = "overloaded"
     KEYS_UNAVAILABLE = "keys_unavailable"
     INTROSPECTION_UNAVAILABLE = "introspection_unavailable"
     UPSTREAM_UNREACHABLE = "upstream_unreachable"
@@ -127,7 +129,11 @@ MEANINGS: dict[Reason, Meaning] = {
     Reason.CLAIM_CONDITION_FAILED: _insufficient(
         "The token's claims do not satisfy this route", "Ask the API's owner which clients may call this route."
     ),
+    Reason.BODY_TOO_LARGE: Meaning(
+        413, "The request's body is larger than this route takes", "Send less, or ask the API's owner for the bound."
+    ),
     Reason.RATE_LIMITED: Meaning(429, "Too many requests", "Slow down and retry later.", retry_after=1),
+    Reason.OVERLOADED: Meaning(503, "The gateway is busy", "Retry later: the request was not judged.", retry_after=1),
     Reason.KEYS_UNAVAILABLE: Meaning(
         503, "The issuer's keys cannot be had at the moment", "Retry later: the token was not judged.", retry_after=5
     ),

@@ -1,0 +1,93 @@
+"""The certificate that clients are shown: taken anew when its files change, while connections go on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from ssl import SSLContext
+
+from gateway.tls import ServerFiles, TlsFileError, expiry, fault, server_context
+
+log = logging.getLogger(__name__)
+
+CHECK_SECONDS = 5.0
+"""Between two looks at the files."""
+
+Stamp = tuple[int, int, int] | None
+"""What tells a file from its predecessor; None where there is no file."""
+
+
+class ServerTls:
+    """What clients are met with at the moment.
+
+    Args:
+        files: where it comes from.
+        clock: seconds since the epoch.
+
+    Attributes:
+        context: for new connections.
+        loaded_at: when the files were last read well.
+        expires_at: when the certificate expires.
+        error: why newer files could not be taken; None where the present ones are in force.
+        failures: connections whose handshake came to nothing.
+        last_failure: the newest of them: whose it was, and why.
+
+    Raises:
+        TlsFileError: a file can't be used.
+    """
+
+    def __init__(self, files: ServerFiles, clock: Callable[[], float]) -> None:
+        self._files = files
+        self._clock = clock
+        self._stamps = self._look()
+        self.context, self.expires_at = self._load()
+        self.loaded_at = clock()
+        self.error: str | None = None
+        self.failures = 0
+        self.last_failure: str | None = None
+
+    async def watch(self, interval: float = CHECK_SECONDS) -> None:
+        """Look at the files now and then; never returns."""
+        while True:
+            await asyncio.sleep(interval)
+            try:
+                await self.refresh()
+            except Exception:
+                log.exception("looking for a new certificate failed unexpectedly: the one in force stays")
+
+    async def refresh(self) -> None:
+        """Take files that have changed; those that are of no use are named once, and the old ones stay in force."""
+        stamps = await asyncio.to_thread(self._look)
+        if stamps == self._stamps:
+            return
+        self._stamps = stamps
+        try:
+            self.context, self.expires_at = await asyncio.to_thread(self._load)
+        except TlsFileError as error:
+            self.error = f"tls.{error}"
+            log.error("%s: the certificate in force stays", self.error)  # noqa: TRY400 - the message says it all
+        else:
+            self.error = None
+            self.loaded_at = self._clock()
+            log.info("%s: new connections get the new certificate", self._files.certificate)
+
+    def failed(self, address: str, error: OSError) -> None:
+        """Keep what became of a handshake: whatever a client sends in place of one is its own affair."""
+        self.failures += 1
+        self.last_failure = f"{address}: {fault(error)}"
+
+    def _look(self) -> tuple[Stamp, ...]:
+        return tuple(map(_stamp, self._files.paths))
+
+    def _load(self) -> tuple[SSLContext, float]:
+        return server_context(self._files), expiry(self._files.certificate)
+
+
+def _stamp(path: Path) -> Stamp:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
