@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow coverage check format schema bench profile clean
+.PHONY: help install demo test slow coverage check format schema bench bench-growth profile clean
 
 help: ## show these lines
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11 ...")'
@@ -49,6 +49,10 @@ schema: $(INSTALLED) ## write config/gateway.schema.json anew
 bench: $(INSTALLED) ## measure beside Envoy, HAProxy and a plain aiohttp proxy (BENCH='--rounds 3')
 	bench/install $(BIN)/python
 	$(BIN)/python -m bench $(BENCH)
+
+bench-growth: $(INSTALLED) ## large bodies, fixed rate, memory, and what grows with what
+	bench/install $(BIN)/python
+	$(BIN)/python -m bench.growth $(BENCH)
 
 profile: $(INSTALLED) ## what each step of a request costs
 	$(BIN)/python -m bench.profile

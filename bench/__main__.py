@@ -65,10 +65,9 @@ def measure(folder: Path, options: argparse.Namespace) -> report.Results:
                         load.check(proxy, made)
                         for name, field in loads.items():
                             progress.update(task, advance=1, description=f"{peer.name}: {name}")
-                            load.run(proxy, getattr(made, field), made, WARM_UP)
-                            results[name, peer.name].append(
-                                load.run(proxy, getattr(made, field), made, options.seconds)
-                            )
+                            work = load.Load(getattr(made, field), made.script)
+                            load.run(proxy, work, WARM_UP)
+                            results[name, peer.name].append(load.run(proxy, work, options.seconds))
     return {key: results[key] for name in loads for key in ((name, peer.name) for peer in peers)}
 
 

@@ -22,6 +22,7 @@ class Measurement:
 
     Attributes:
         rate: answers a second.
+        received: bytes a second of the answers, heads included.
         p50: microseconds.
         p99: microseconds.
         errors: answers other than 2xx, and socket errors.
@@ -31,6 +32,7 @@ class Measurement:
     """
 
     rate: float
+    received: float
     p50: float
     p99: float
     errors: int
@@ -38,20 +40,37 @@ class Measurement:
     cpu: float
 
 
-def run(
-    proxy: Process, tokens: Path, materials: Materials, seconds: int, connections: int = CONNECTIONS
-) -> Measurement:
-    """Load a proxy with GET requests that carry the tokens in turn."""
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What wrk sends.
+
+    Attributes:
+        tokens: a file with a token a line, sent in turn.
+        script: of wrk.
+        path: of every request.
+        connections: at the same time.
+    """
+
+    tokens: Path
+    script: Path
+    path: str = PATH
+    connections: int = CONNECTIONS
+
+
+def run(proxy: Process, load: Load, seconds: int) -> Measurement:
+    """Put a load on a proxy."""
     command = [
         *("taskset", "-c", str(LOAD_CORE), find("wrk", "apt-get install wrk")),
-        *("-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(materials.script)),
-        *(f"http://127.0.0.1:{proxy.port}{PATH}", "--", str(tokens)),
+        *("-t1", f"-c{load.connections}", f"-d{seconds}s", "--timeout", "30s", "--latency", "-s", str(load.script)),
+        *(f"http://127.0.0.1:{proxy.port}{load.path}", "--", str(load.tokens)),
     ]
     before = proxy.cpu_seconds
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found = json.loads(done.stderr.strip().splitlines()[-1])
+    elapsed = found["micros"] / 1e6
     return Measurement(
-        rate=found["requests"] / (found["micros"] / 1e6),
+        rate=found["requests"] / elapsed,
+        received=found["bytes"] / elapsed,
         p50=found["p50"],
         p99=found["p99"],
         errors=found["status_errors"] + found["socket_errors"],

@@ -36,6 +36,20 @@ function request()
   return requests[at]
 end
 """
+_UPLOAD = """
+local body = string.rep("x", 8 * 1024 * 1024)
+function init(args)
+  local token = io.lines(args[1])()
+  wrk.method = "POST"
+  wrk.body = body
+  wrk.headers["Authorization"] = "Bearer " .. token
+end
+"""
+_PACED = """
+function delay()
+  return 6
+end
+"""
 _REPORT = """
 function done(summary, latency, requests)
   local errors = summary.errors
@@ -58,6 +72,8 @@ class Materials:
     rotating: Path
     new: Path
     script: Path
+    upload: Path
+    paced: Path
     good: str
     poor: str
 
@@ -83,6 +99,8 @@ def make(folder: Path) -> Materials:
         rotating=_write(folder / "rotating.txt", "\n".join(token(key, number) for number in range(ROTATING))),
         new=_write(folder / "new.txt", "\n".join(token(key, number) for number in range(NEW))),
         script=_write(folder / "load.lua", _ROTATE + _REPORT),
+        upload=_write(folder / "upload.lua", _UPLOAD + _REPORT),
+        paced=_write(folder / "paced.lua", _ROTATE + _PACED + _REPORT),
         good=good,
         poor=token(key, 0, scope="other:read"),
     )
