@@ -79,7 +79,7 @@ def bodies(bench: Bench) -> Iterator[tuple[str, str]]:
     down = Load(bench.made.hot, bench.made.script, LARGE, 4)
     up = Load(bench.made.hot, bench.made.upload, SINK, 4)
     for name, work, figure in (
-        ("download of 256 MiB", down, lambda measured: measured.received / MIB),
+        ("download of 16 MiB", down, lambda measured: measured.received / MIB),
         ("upload of 8 MiB", up, lambda measured: measured.rate * UPLOAD / MIB),
     ):
         ours, theirs = bench.beside_envoy(work, figure)

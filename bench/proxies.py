@@ -87,7 +87,7 @@ def upstream(materials: Materials) -> Process:
     large = materials.folder / "large.bin"
     if not large.exists():
         with large.open("wb") as file:
-            file.truncate(256 << 20)
+            file.truncate(16 << 20)
     config = _fill(materials, "nginx.conf", PORT=port, FOLDER=materials.folder)
     command = [find("nginx", "apt-get install nginx-light"), "-c", str(config), "-g", "daemon off;"]
     return Process("nginx", command, LOAD_CORE, port, materials.folder / "nginx.log")
