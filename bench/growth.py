@@ -61,7 +61,10 @@ class Bench:
         for _ in range(self.rounds):
             for start, figures in found.items():
                 with self.started(start) as proxy:
-                    figures.append(figure(load.run(proxy, work, self.seconds)))
+                    measured = load.run(proxy, work, self.seconds)
+                    if measured.errors:
+                        raise RuntimeError(f"{proxy.name} answered {measured.errors} requests with errors")
+                    figures.append(figure(measured))
         return median(found[proxies.scopegate]), median(found[proxies.envoy])
 
     def rates(self, starts: dict[str, Start]) -> dict[str, float]:
