@@ -10,7 +10,7 @@ import aiohttp
 
 from gateway.config.gateway_file import IssuerConfig, Limits, RouteConfig, UpstreamConfig
 from gateway.downstream.connection import ClientLimits
-from gateway.policy.model import Route, Rule, TrustedIssuer
+from gateway.policy.model import Route, Rule, TrustedIssuer, WebSocketTerms
 from gateway.policy.routes import METHODS
 from gateway.tokens.key_source import KeySettings, KeySource, RemoteKeys, StaticKeys
 from gateway.upstream.pool import UpstreamSettings
@@ -32,7 +32,7 @@ def trusted_issuer(name: str, config: IssuerConfig) -> TrustedIssuer:
 
 def route(config: RouteConfig, issuers: Mapping[str, IssuerConfig]) -> Route:
     """A route, as the policy knows it."""
-    scopes = config.scopes
+    scopes, websocket = config.scopes, config.websocket
     rule = Rule(
         public=config.public,
         issuers=frozenset(config.issuers or issuers),
@@ -47,6 +47,7 @@ def route(config: RouteConfig, issuers: Mapping[str, IssuerConfig]) -> Route:
         upstream=config.upstream,
         forward_token=config.forward_token,
         allow_in_path=frozenset(config.allow_in_path),
+        websocket=None if websocket is None else WebSocketTerms(websocket.idle_timeout, websocket.end_at_expiry),
     )
 
 

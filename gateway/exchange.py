@@ -22,7 +22,9 @@ from gateway.policy.denial import Denial, Reason, refuse
 from gateway.policy.forwarding import forwarding_lines, read_traceparent
 from gateway.policy.headers import Kind, ReceivedHead, ResponseHead, identity_lines, read_reason, read_response
 from gateway.policy.model import RequestHead, Route
+from gateway.policy.websocket import ASKING, agrees, handshake_key
 from gateway.rules import NOT_JUDGED, Judgement, Rules
+from gateway.tunnel import Span, Tunnel
 from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.failure import UpstreamFailure
 from gateway.upstream.pool import Upstream
@@ -97,6 +99,7 @@ class Exchange:
     _must_close = False
     _trace_flags: str | None = None
     _unsent = b""
+    _websocket_key: bytes | None = None
 
     @property
     def head(self) -> RequestHead:
@@ -232,8 +235,9 @@ class Exchange:
         if judgement.route is None or upstream is None:
             raise RuntimeError("a request is forwarded only after it was allowed")
         head = received.head
+        upgrade = b"" if judgement.route.websocket is None else self._ask_for_websocket(received)
         preserve_host = upstream.settings.preserve_host and head.host
-        return b"%b %b HTTP/1.1\r\n%b%b%b%b%b%b\r\n" % (
+        return b"%b %b HTTP/1.1\r\n%b%b%b%b%b%b%b\r\n" % (
             head.method.encode(),
             head.target.encode("ascii"),
             f"Host: {head.host}\r\n".encode() if preserve_host else upstream.host_line,
@@ -242,7 +246,19 @@ class Exchange:
             self._forwarding(received),
             self._trace(received),
             self._special_lines(received, judgement.route),
+            upgrade,
         )
+
+    def _ask_for_websocket(self, received: ReceivedHead) -> bytes:
+        """The field lines that ask for a WebSocket, if that is what the client does."""
+        message, connection = self.message, self._connection
+        if message is None or connection is None or not message.upgrade:
+            return b""
+        self._websocket_key = handshake_key(received, message.version, message.raw_headers)
+        if self._websocket_key is None:
+            return b""
+        connection.may_switch()
+        return ASKING
 
     @staticmethod
     def _special_lines(received: ReceivedHead, route: Route) -> bytes:
@@ -340,6 +356,40 @@ class Exchange:
         if self._waits_for_continue and not self.over and self.status == 0:
             self._waits_for_continue = False
             self.client.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_switch(self, message: RawResponseMessage, behind: bytes) -> None:
+        """The upstream switches protocols: a tunnel stands, if it agrees to the handshake (RFC 6455 §4.1)."""
+        connection, key, span = self._connection, self._websocket_key, self._span()
+        response = read_response(message.raw_headers)
+        if isinstance(response, Denial):
+            self.fail(response)
+        elif connection is None or key is None or span is None or not agrees(message.raw_headers, key):
+            self.fail(Denial(Reason.UPSTREAM_INVALID, "the answer to the WebSocket handshake does not agree to it"))
+        else:
+            self.upstream_seconds = time.perf_counter() - self._forwarded_at
+            self.upstream_status = self.status = 101
+            agreement = b"HTTP/1.1 101 Switching Protocols\r\n%b%bX-Request-Id: %b\r\n\r\n" % (
+                ASKING,
+                response.lines,
+                self.request_id.encode(),
+            )
+            Tunnel(self, self.client, connection, span, agreement, behind)
+
+    def _span(self) -> Span | None:
+        """How long a WebSocket may last, None where the route takes none."""
+        _, route, token, *_ = self.judgement
+        if route is None or route.websocket is None:
+            return None
+        if token is None or not route.websocket.end_at_expiry:
+            return Span(route.websocket.idle_timeout)
+        now = self.began_at + time.perf_counter() - self.started
+        return Span(route.websocket.idle_timeout, token.claims.expires_at + token.leeway - now)
+
+    def on_tunnel_end(self, *, aborted: bool) -> None:
+        """The WebSocket has ended."""
+        if not self.over:
+            self.aborted = aborted
+            self._record()
 
     def on_head(self, message: RawResponseMessage) -> None:
         """The final answer's head."""

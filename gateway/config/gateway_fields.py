@@ -205,6 +205,41 @@ PathTemplate = Annotated[
 ]
 
 
+def websocket_as_mapping(value: Any) -> Any:
+    """`true` means the usual terms, `false` none."""
+    if isinstance(value, bool):
+        return {} if value else None
+    if value is not None and not isinstance(value, dict):
+        raise ValueError(f"must be true, or a mapping such as {{idle_timeout: 10m}}, not {shown(value)}")
+    return value
+
+
+WEBSOCKET_SCHEMA = WithJsonSchema(
+    {
+        "anyOf": [
+            {"type": "boolean"},
+            {
+                "type": "object",
+                "properties": {
+                    "idle_timeout": {
+                        "description": "Longest time without a byte in either direction.",
+                        "type": "string",
+                        "default": "5m",
+                    },
+                    "end_at_expiry": {
+                        "description": "End it when the token expires with which it was opened.",
+                        "type": "boolean",
+                        "default": True,
+                    },
+                },
+                "additionalProperties": False,
+            },
+        ],
+        "examples": [True, {"idle_timeout": "10m"}],
+    }
+)
+
+
 def _oddity(value: Any) -> Oddity:
     return Oddity(one_of(value if isinstance(value, str) else shown(value), tuple(map(str, Oddity))))
 

@@ -1,11 +1,11 @@
 """The gateway's own file: its models, and `parse`."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
-from gateway.config.binding import Section, bind, merged, prepare
+from gateway.config.binding import MisplacedError, Section, bind, merged, prepare
 from gateway.config.cross_checks import cross_check
 from gateway.config.errors import ConfigError
 from gateway.config.fields import Address, ByteSize, Duration, StringOrList, Text, at_least, at_most, written
@@ -13,6 +13,7 @@ from gateway.config.gateway_fields import (
     ALGORITHMS,
     DEFAULT_ADDRESSES,
     SCOPES_SCHEMA,
+    WEBSOCKET_SCHEMA,
     Algorithm,
     IpNetwork,
     IssuerUrl,
@@ -24,6 +25,7 @@ from gateway.config.gateway_fields import (
     ScopeToken,
     each_once,
     scopes_as_mapping,
+    websocket_as_mapping,
 )
 
 FILE = "config/gateway.yaml"
@@ -96,6 +98,13 @@ class ScopesConfig(Section):
     any_of: Scopes = Field(default=(), alias="any", description="At least one of these.", validate_default=False)
 
 
+class WebSocketConfig(Section):
+    """How long a WebSocket may last."""
+
+    idle_timeout: Timeout = written("5m", "Longest time without a byte in either direction.")
+    end_at_expiry: bool = Field(default=True, description="End it when the token expires with which it was opened.")
+
+
 class RouteConfig(Section):
     """One entry of the route table."""
 
@@ -116,6 +125,16 @@ class RouteConfig(Section):
     allow_in_path: Annotated[tuple[PathOddity, ...], AfterValidator(each_once)] = Field(
         default=(), description="Doubtful forms of a path that this route accepts."
     )
+    websocket: Annotated[WebSocketConfig | None, BeforeValidator(websocket_as_mapping), WEBSOCKET_SCHEMA] = Field(
+        default=None, description="Take WebSockets here: true, or {idle_timeout: 10m, end_at_expiry: false}."
+    )
+
+    @model_validator(mode="after")
+    def _websocket_begins_with_get(self) -> Self:
+        if self.websocket is not None and self.methods is not None and "GET" not in self.methods:
+            remedy = "add it to methods, or remove websocket"
+            raise MisplacedError((("websocket",), f"needs GET, with which every WebSocket begins: {remedy}"))
+        return self
 
 
 class GatewayConfig(Section):

@@ -255,6 +255,31 @@ class ClientConnection(asyncio.Protocol):
         self.closing = True
         self._reset()
 
+    def hand_over(self, receiver: asyncio.BaseProtocol) -> asyncio.Transport:
+        """Give the transport to who receives from now on: this is HTTP no more, and this object only its registration.
+
+        Until the connection is lost, which the receiver reports with `connection_lost`.
+        """
+        self.deadline = NEVER
+        self._transport.set_protocol(receiver)
+        return self._transport
+
+    def early_data(self) -> bytes:
+        """What came behind the head of an upgrade: never a request, whoever it was meant for."""
+        early: bytes = self._parser.feed_data(b"")[2]
+        early, self._pipelined = early + self._pipelined, b""
+        return early
+
+    @property
+    def writable(self) -> bool:
+        """Whether the client takes what is written."""
+        return self._writable
+
+    @property
+    def deadlines(self) -> Deadlines:
+        """What watches the listener's connections."""
+        return self._registry.deadlines
+
     def drain(self) -> None:
         """Take no further request; the one in flight is answered."""
         self.closing = True
@@ -316,7 +341,7 @@ class ClientConnection(asyncio.Protocol):
         self._waiting = False
         self._body = None if payload is EMPTY_PAYLOAD else payload
         if message.upgrade or message.should_close or self.retiring:
-            # The parser takes what follows an upgrade for another protocol; here there is none, so nothing follows.
+            # The parser takes what follows an upgrade for another protocol; so no request follows in any case.
             self.closing = True
         self.deadline = NEVER
         self._service.receive(self, message)

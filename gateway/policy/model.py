@@ -123,6 +123,19 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class WebSocketTerms:
+    """On which terms a route takes a WebSocket.
+
+    Attributes:
+        idle_timeout: seconds without a byte in either direction.
+        end_at_expiry: whether it ends when the token expires with which it was opened.
+    """
+
+    idle_timeout: float
+    end_at_expiry: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """One entry of the route table.
 
@@ -134,6 +147,7 @@ class Route:
         upstream: the name of the upstream that answers.
         forward_token: whether the Authorization field goes on to the upstream.
         allow_in_path: doubtful forms that this route accepts.
+        websocket: None where nothing may be upgraded.
     """
 
     id: str
@@ -143,3 +157,4 @@ class Route:
     upstream: str
     forward_token: bool = False
     allow_in_path: frozenset[Oddity] = frozenset()
+    websocket: WebSocketTerms | None = None

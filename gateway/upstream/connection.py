@@ -30,6 +30,10 @@ class UpstreamExchange(Protocol):
         """A 1xx answer has come; the final one is still to come (RFC 9110 §15.2)."""
         ...
 
+    def on_switch(self, message: RawResponseMessage, behind: bytes) -> None:
+        """The upstream switches protocols, as `may_switch` allowed; bytes of the new one may have come already."""
+        ...
+
     def on_head(self, message: RawResponseMessage) -> None:
         """The final answer's head has come."""
         ...
@@ -85,6 +89,7 @@ class UpstreamConnection(asyncio.Protocol):
     Attributes:
         exchange: the one under way, None while idle.
         served: how many answers it has brought.
+        writable: whether the upstream takes what is written.
         deadline: see `Deadlines`.
         familiar_fields: the last answer's fields, as received.
         familiar_head: what they amount to.
@@ -101,6 +106,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._heard = 0  # bytes of the answer before its final head
         self._request_sent = False
         self._held = False
+        self._may_switch = False
+        self.writable = True
         self.exchange: UpstreamExchange | None = None
         self.served = 0
         self.familiar_fields: Sequence[Field] = ()
@@ -121,12 +128,12 @@ class UpstreamConnection(asyncio.Protocol):
             self.close()
             return
         try:
-            messages = parser.feed_data(data)[0]
+            messages, switched, behind = parser.feed_data(data)
         except Exception as error:  # noqa: BLE001 - the border to the parser: whatever it raises, this is no HTTP
             self._fail(invalid(f"the answer cannot be parsed ({type(error).__name__})"))
             return
         for message, payload in messages:
-            if not self._take_head(exchange, message, payload):
+            if not self._take_head(exchange, message, payload, behind if switched else None):
                 return
         if self._payload is not None:
             self._deliver(exchange, self._payload)
@@ -151,12 +158,14 @@ class UpstreamConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The upstream reads more slowly than we write."""
+        self.writable = False
         self.deadline = self._now() + self._origin.idle_timeout
         if self.exchange is not None:
             self.exchange.on_upstream_blocked()
 
     def resume_writing(self) -> None:
         """The upstream has taken what was written."""
+        self.writable = True
         if not self._request_sent:
             self.deadline = NEVER
         if self.exchange is not None:
@@ -202,6 +211,17 @@ class UpstreamConnection(asyncio.Protocol):
         if not self._answered:
             self.deadline = self._now() + self._origin.first_byte_timeout
 
+    def may_switch(self) -> None:
+        """The request asks for another protocol: whatever is answered, this connection serves no other request."""
+        self._may_switch = True
+
+    def hand_over(self, receiver: asyncio.BaseProtocol) -> asyncio.Transport:
+        """Give the transport to who receives from now on, and who reports with `connection_lost` when it is lost."""
+        self.exchange = None
+        self.deadline = NEVER
+        self._transport.set_protocol(receiver)
+        return self._transport
+
     def hold(self) -> None:
         """Deliver no more of the answer until `release`; the upstream is slowed down."""
         self._held = True
@@ -246,8 +266,10 @@ class UpstreamConnection(asyncio.Protocol):
             auto_decompress=False,
         )
 
-    def _take_head(self, exchange: UpstreamExchange, message: RawResponseMessage, payload: StreamReader) -> bool:
-        """Take an answer's head; returns whether the exchange goes on."""
+    def _take_head(
+        self, exchange: UpstreamExchange, message: RawResponseMessage, payload: StreamReader, behind: bytes | None
+    ) -> bool:
+        """Take an answer's head, behind which there may be bytes of another protocol; whether the exchange goes on."""
         if self._answered:
             # A second answer to one request: whatever it is, nobody asked for it.
             self._keep_alive = False
@@ -256,10 +278,13 @@ class UpstreamConnection(asyncio.Protocol):
         elif message.code >= 200:
             self._answered = True
             self._payload = payload
-            self._keep_alive = not message.should_close
+            self._keep_alive = not (message.should_close or self._may_switch)
             exchange.on_head(message)
         elif message.code == 101:
-            self._fail(invalid("the answer switches protocols, which was not asked for"))
+            if self._may_switch and behind is not None:
+                exchange.on_switch(message, behind)
+            else:
+                self._fail(invalid("the answer switches protocols, which was not asked for, or not to which"))
         else:
             self._heard = 0
             exchange.on_informational(message)
