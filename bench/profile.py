@@ -177,9 +177,9 @@ async def journey(made: materials.Materials, tokens: list[str]) -> float:
     await gateway.start()
     upstream = gateway._rules.upstreams["up"]  # noqa: SLF001 - a profile looks where no user looks
     listener = gateway._listener  # noqa: SLF001 - likewise
-    back = UpstreamConnection(upstream)
+    back = UpstreamConnection(upstream.targets[0])
     back.connection_made(cast("asyncio.Transport", _Wire()))
-    upstream.release(back)
+    back.hand_back()
     front = ClientConnection(listener._service, listener)  # noqa: SLF001 - likewise
     front.connection_made(cast("asyncio.Transport", _Wire()))
     requests = itertools.cycle([request_bytes(token) for token in tokens])

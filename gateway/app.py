@@ -10,11 +10,12 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from ssl import SSLContext
+from typing import TYPE_CHECKING, TypeVar
 
 import aiohttp
 from aiohttp import http_parser
@@ -22,21 +23,27 @@ from aiohttp import http_parser
 from gateway import __version__, build
 from gateway.access.writer import AccessLog
 from gateway.admin.server import AdminServer
-from gateway.admin.snapshot import IssuerSnapshot, Snapshot, UpstreamSnapshot
+from gateway.admin.snapshot import IssuerSnapshot, Snapshot, TargetSnapshot, TlsSnapshot, UpstreamSnapshot
 from gateway.config import ConfigError, HostPort, read_file
-from gateway.config.gateway_file import GatewayConfig, IssuerConfig
+from gateway.config.gateway_file import GatewayConfig, IssuerConfig, UpstreamConfig
 from gateway.deadlines import Deadlines
+from gateway.downstream.certificate import ServerTls
 from gateway.downstream.listener import Listener
-from gateway.issuer import RunningIssuer, StateError, settings as issuer_settings
+from gateway.issuer import settings as issuer_settings
+from gateway.issuer.errors import StateError
 from gateway.policy.forwarding import TrustedProxies
 from gateway.policy.routes import RouteTable
 from gateway.proxy import Proxy
 from gateway.recorder import BUCKETS, Counters, Recorder
 from gateway.rules import Rules
+from gateway.tls import TlsFileError
 from gateway.tokens.key_source import KeySource
 from gateway.tokens.keys import KeySetError
 from gateway.tokens.verifier import TokenVerifier
 from gateway.upstream.pool import Upstream
+
+if TYPE_CHECKING:
+    from gateway.issuer.running import RunningIssuer
 
 log = logging.getLogger(__name__)
 
@@ -158,11 +165,16 @@ class Gateway:
         self._rules = self._build_rules(http)
         for upstream in self._rules.upstreams.values():
             running.callback(upstream.close)
+            upstream.start_checks()
         running.push_async_callback(await self._keep_keys_fresh())
         self._recorder = Recorder(self._access_log, self._counters)
         running.callback(self._recorder.flush)
-        proxy = Proxy(self._rules, self._recorder, self._clock)
-        self._listener = Listener(proxy, build.client_limits(config.limits), config.limits.connections, self._deadlines)
+        proxy = Proxy(self._rules, self._recorder, self._clock, config.limits.requests)
+        self._tls = self._server_tls()
+        if self._tls is not None:
+            running.push_async_callback(_in_background(self._tls.watch()))
+        limits = build.client_limits(config.limits)
+        self._listener = Listener(proxy, limits, config.limits.connections, self._deadlines, self._tls)
         if self._share is None:
             admin = AdminServer(self.snapshot, *config.admin)
             running.push_async_callback(admin.close)
@@ -190,12 +202,27 @@ class Gateway:
             verifier=TokenVerifier(issuers, keys, capacity=config.token_cache, log_key=self._log_key),
             keys=keys,
             upstreams={
-                name: Upstream(build.upstream_settings(name, upstream), self._deadlines)
+                name: Upstream(
+                    build.upstream_settings(name, upstream), self._deadlines, tls=self._upstream_tls(name, upstream)
+                )
                 for name, upstream in config.upstreams.items()
             },
             realm=config.realm,
             trusted_proxies=TrustedProxies(config.trusted_proxies),
         )
+
+    def _server_tls(self) -> ServerTls | None:
+        tls = self._config.tls
+        try:
+            return None if tls is None else ServerTls(build.server_files(tls, self._base), self._clock)
+        except TlsFileError as error:
+            raise BadFileError(f"tls.{error}") from error
+
+    def _upstream_tls(self, name: str, upstream: UpstreamConfig) -> SSLContext | None:
+        try:
+            return build.upstream_tls(upstream.tls, self._base)
+        except TlsFileError as error:
+            raise BadFileError(f"upstreams.{name}.tls.{error}") from error
 
     @property
     def _log_key(self) -> bytes:
@@ -251,6 +278,11 @@ class Gateway:
         """Where the access log is written."""
         return self._config.access_log
 
+    async def refresh_certificate(self) -> None:
+        """Look at once whether the files of TLS have changed, which is otherwise done every few seconds."""
+        if self._tls is not None:
+            await self._tls.refresh()
+
     def reopen_log(self) -> None:
         """Open the access log anew: its file was moved away."""
         self._access_log.reopen()
@@ -265,6 +297,7 @@ class Gateway:
             started_at=self._started_at,
             ready=self._ready,
             connections=self._listener.connections,
+            in_flight=self._recorder.in_flight,
             cached_tokens=len(self._rules.verifier),
             requests=dict(counters.requests),
             duration_bounds=BUCKETS,
@@ -277,8 +310,9 @@ class Gateway:
             log_written=access_log.written,
             log_dropped=access_log.dropped,
             log_error=access_log.error,
+            tls=None if self._tls is None else _tls_snapshot(self._tls),
             issuers=tuple(self._issuer_snapshot(name) for name in self._rules.keys),
-            upstreams=tuple(_upstream_snapshot(upstream) for upstream in self._rules.upstreams.values()),
+            upstreams=tuple(_upstream_snapshot(upstream, self._clock()) for upstream in self._rules.upstreams.values()),
         )
 
     def _issuer_snapshot(self, name: str) -> IssuerSnapshot:
@@ -294,8 +328,42 @@ class Gateway:
         )
 
 
-def _upstream_snapshot(upstream: Upstream) -> UpstreamSnapshot:
-    return UpstreamSnapshot(name=upstream.settings.name, authority=upstream.settings.authority, **upstream.figures)
+def _in_background(work: Coroutine[None, None, None]) -> Callable[[], Awaitable[None]]:
+    """Begin work that never ends by itself; returns what ends it."""
+    task = asyncio.create_task(work)
+
+    async def end() -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    return end
+
+
+def _tls_snapshot(tls: ServerTls) -> TlsSnapshot:
+    return TlsSnapshot(tls.loaded_at, tls.expires_at, tls.error, tls.failures, tls.last_failure)
+
+
+def _upstream_snapshot(upstream: Upstream, now: float) -> UpstreamSnapshot:
+    """An upstream's figures; what its targets tell in seconds from the present becomes a time since the epoch."""
+    states = [target.state for target in upstream.targets]
+    return UpstreamSnapshot(
+        name=upstream.settings.name,
+        authority=upstream.settings.authority,
+        **upstream.figures,
+        targets=tuple(
+            TargetSnapshot(
+                authority=state.authority,
+                open=state.open,
+                idle=state.idle,
+                outstanding=state.outstanding,
+                healthy=state.healthy,
+                ejected_until=None if state.ejected_for is None else now + state.ejected_for,
+                last_error=state.last_error,
+                failed_at=None if state.failed_ago is None else now - state.failed_ago,
+            )
+            for state in states
+        ),
+    )
 
 
 @asynccontextmanager
@@ -321,6 +389,8 @@ async def _start_issuer(name: str, path: Path, clock: Clock, environ: Mapping[st
     if isinstance(settings, ConfigError | list):
         errors = settings if isinstance(settings, list) else [settings]
         raise BadFileError("\n".join(str(error) for error in errors))
+    from gateway.issuer.running import RunningIssuer  # noqa: PLC0415 - a quarter of the memory, for those who embed none
+
     issuer = RunningIssuer(settings, clock=clock)
     try:
         await listening(f"issuers.{name}.embedded: {path}: listen", settings.listen, issuer.start())

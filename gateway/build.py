@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
 
-from gateway.config.gateway_file import IssuerConfig, Limits, RouteConfig, UpstreamConfig
+from gateway.config.gateway_file import (
+    EjectionConfig,
+    HealthCheckConfig,
+    IssuerConfig,
+    Limits,
+    RouteConfig,
+    TlsConfig,
+    UpstreamConfig,
+    UpstreamTlsConfig,
+)
 from gateway.downstream.connection import ClientLimits
 from gateway.policy.model import Route, Rule, TrustedIssuer, WebSocketTerms
 from gateway.policy.routes import METHODS
+from gateway.tls import ClientFiles, ServerFiles, client_context
 from gateway.tokens.key_source import KeySettings, KeySource, RemoteKeys, StaticKeys
-from gateway.upstream.pool import UpstreamSettings
+from gateway.upstream.settings import Address, EjectionSettings, HealthSettings, UpstreamSettings
 
 Clock = Callable[[], float]
+
+LONGEST_EJECTION = 60.0
+"""Seconds to which the time between two trials of a target grows."""
 
 
 def trusted_issuer(name: str, config: IssuerConfig) -> TrustedIssuer:
@@ -47,25 +61,77 @@ def route(config: RouteConfig, issuers: Mapping[str, IssuerConfig]) -> Route:
         upstream=config.upstream,
         forward_token=config.forward_token,
         allow_in_path=frozenset(config.allow_in_path),
+        max_body=config.max_body,
         websocket=None if websocket is None else WebSocketTerms(websocket.idle_timeout, websocket.end_at_expiry),
     )
 
 
+def server_files(config: TlsConfig, base: Path) -> ServerFiles:
+    """What clients are met with over TLS."""
+    return ServerFiles(
+        certificate=base / config.certificate,
+        key=base / config.key,
+        client_ca=None if config.client_ca is None else base / config.client_ca,
+        client_certificate=config.client_certificate,
+    )
+
+
+def upstream_tls(config: UpstreamTlsConfig | None, base: Path) -> ssl.SSLContext | None:
+    """What an upstream is met with over TLS; None where nothing is said of it.
+
+    Raises:
+        TlsFileError: a file can't be used.
+    """
+    if config is None:
+        return None
+    ca, certificate, key = (
+        None if name is None else base / name for name in (config.ca, config.certificate, config.key)
+    )
+    return client_context(ClientFiles(ca, certificate, key))
+
+
 def upstream_settings(name: str, config: UpstreamConfig) -> UpstreamSettings:
     """Where an upstream is."""
-    url = urlsplit(config.url)
-    tls = url.scheme == "https"
+    health, ejection = config.health_check, config.ejection
+    if ejection is None and len(config.origins) > 1:
+        ejection = EjectionConfig()
     return UpstreamSettings(
         name=name,
-        host=url.hostname or "",
-        port=url.port or (443 if tls else 80),
-        tls=tls,
+        addresses=tuple(_address(origin, config.tls) for origin in config.origins),
         connect_timeout=config.connect_timeout,
         first_byte_timeout=config.first_byte_timeout,
         idle_timeout=config.idle_timeout,
+        total_timeout=config.total_timeout,
         max_connections=config.max_connections,
+        max_waiting=config.max_waiting,
         preserve_host=config.preserve_host,
+        health=None if health is None else _health(health),
+        ejection=None if ejection is None else _ejection(ejection, alone=len(config.origins) == 1),
     )
+
+
+def _address(origin: str, config: UpstreamTlsConfig | None) -> Address:
+    url = urlsplit(origin)
+    host, tls = url.hostname or "", url.scheme == "https"
+    named = None if config is None else config.server_name
+    return Address(host, url.port or (443 if tls else 80), (named or host) if tls else None)
+
+
+def _health(config: HealthCheckConfig) -> HealthSettings:
+    return HealthSettings(
+        path=config.path,
+        interval=config.interval,
+        timeout=config.timeout,
+        healthy_after=config.healthy_after,
+        unhealthy_after=config.unhealthy_after,
+        statuses=config.status,
+    )
+
+
+def _ejection(config: EjectionConfig, *, alone: bool) -> EjectionSettings:
+    """Where there is no other target, the time until the next trial stays as it is: waiting longer helps nobody."""
+    longest = config.seconds if alone else LONGEST_EJECTION
+    return EjectionSettings(config.failures, config.seconds, longest, config.count_5xx)
 
 
 def key_source(name: str, config: IssuerConfig, base: Path, http: aiohttp.ClientSession, clock: Clock) -> KeySource:

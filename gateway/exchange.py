@@ -99,6 +99,8 @@ class Exchange:
     _must_close = False
     _trace_flags: str | None = None
     _unsent = b""
+    _max_body: int | None = None
+    _end_in_time: asyncio.TimerHandle | None = None
     _websocket_key: bytes | None = None
 
     @property
@@ -118,6 +120,32 @@ class Exchange:
         trace = read_traceparent(received.first(Kind.TRACEPARENT)) if received.special else None
         if trace is not None:
             self.trace_id, self._trace_flags = trace
+
+    # Bounds
+
+    def bound_body(self, most: int) -> bool:
+        """Take so many bytes of a body at most; False where the request was refused, as it announces more."""
+        self._max_body = most
+        length = self._received.content_length
+        if length is None or length <= most:
+            return True
+        self.refuse(Denial(Reason.BODY_TOO_LARGE, f"a body of {length} bytes, where {most} are taken"))
+        return False
+
+    def bound_time(self, seconds: float) -> None:
+        """End the exchange if it is not over in time."""
+        if self._end_in_time is None:
+            loop = asyncio.get_running_loop()
+            self._end_in_time = loop.call_later(seconds, self._out_of_time, seconds)
+
+    def _out_of_time(self, seconds: float) -> None:
+        self.fail(Denial(Reason.UPSTREAM_TIMEOUT, f"request and answer took longer than {seconds:g} s"))
+
+    def unbound_time(self) -> None:
+        """It may take any time from now on."""
+        if self._end_in_time is not None:
+            self._end_in_time.cancel()
+            self._end_in_time = None
 
     # Waiting
 
@@ -213,7 +241,7 @@ class Exchange:
             if not self.over:
                 self.on_failure(connection)
         elif self.over:
-            upstream.release(connection)
+            connection.hand_back()
         else:
             self._send_head(connection)
             self.client.release_body()
@@ -224,13 +252,16 @@ class Exchange:
         self._forwarded_at = time.perf_counter()
         to_come = self.client.has_body_to_come
         connection.start(
-            self, self._request_head(received), complete=not to_come, answer_has_body=received.head.method != "HEAD"
+            self,
+            self._request_head(received, connection.host_line),
+            complete=not to_come,
+            answer_has_body=received.head.method != "HEAD"
         )
         if to_come and received.special and Kind.EXPECT in received.special:
             self._waits_for_continue = True
             asyncio.get_running_loop().call_later(CONTINUE_SECONDS, self._continue)
 
-    def _request_head(self, received: ReceivedHead) -> bytes:
+    def _request_head(self, received: ReceivedHead, host_line: bytes) -> bytes:
         judgement, upstream = self.judgement, self.upstream
         if judgement.route is None or upstream is None:
             raise RuntimeError("a request is forwarded only after it was allowed")
@@ -240,7 +271,7 @@ class Exchange:
         return b"%b %b HTTP/1.1\r\n%b%b%b%b%b%b%b\r\n" % (
             head.method.encode(),
             head.target.encode("ascii"),
-            f"Host: {head.host}\r\n".encode() if preserve_host else upstream.host_line,
+            f"Host: {head.host}\r\n".encode() if preserve_host else host_line,
             _NOBODY if judgement.token is None else judgement.token.identity,
             received.end_to_end,
             self._forwarding(received),
@@ -278,10 +309,11 @@ class Exchange:
         """How the request came here: the same for all requests of a connection, unless a trusted proxy says more."""
         client, host = self.client, received.head.host
         if self.rules.trusted_proxies.trusts(client.peer):
-            return forwarding_lines(client.peer, host, "http", self._version, received.forwarding)
+            return forwarding_lines(client.peer, host, client.scheme, self._version, received.forwarding)
         known = client.forwarding
         if known is None or known[0] != host:
-            client.forwarding = known = (host, forwarding_lines(client.peer, host, "http", self._version))
+            lines = forwarding_lines(client.peer, host, client.scheme, self._version)
+            client.forwarding = known = (host, lines)
         return known[1]
 
     @property
@@ -302,7 +334,9 @@ class Exchange:
     def on_body(self, data: bytes) -> None:
         """Some of the request's body has come."""
         self.bytes_in += len(data)
-        if self._connection is not None:
+        if self._max_body is not None and self.bytes_in > self._max_body:
+            self.fail(Denial(Reason.BODY_TOO_LARGE, f"a body of more than {self._max_body} bytes"))
+        elif self._connection is not None:
             chunked = self._received.chunked
             self._connection.send(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
 
@@ -373,6 +407,7 @@ class Exchange:
                 response.lines,
                 self.request_id.encode(),
             )
+            self.unbound_time()
             Tunnel(self, self.client, connection, span, agreement, behind)
 
     def _span(self) -> Span | None:
@@ -406,6 +441,8 @@ class Exchange:
         if self._waits_for_continue:
             self._must_close = True
         framing = self._framing(status, response.content_length)
+        if not response.dated:
+            framing += b"Date: %b\r\n" % self._date()
         self._unsent = self._answer_head(status, reason, response.lines + framing)
 
     def _read_response(self, message: RawResponseMessage) -> ResponseHead | Denial:
@@ -459,16 +496,19 @@ class Exchange:
         self._connection = None
         if failure.stale and self._may_ask_again() and self.upstream is not None:
             self.retries += 1
+            self.wait()
             self._later(self, self.forward(self.upstream, fresh=True))
         else:
             self.fail(Denial(failure.reason, failure.detail))
 
     def _may_ask_again(self) -> bool:
+        """Whether nothing of a body was sent, and doing it twice does what doing it once does."""
         received = self._received
+        unsent = self.bytes_in == 0 and self.client.has_body_to_come
         return (
             self.retries == 0
             and received.head.method in IDEMPOTENT
-            and not (received.chunked or received.content_length)
+            and (unsent or not (received.chunked or received.content_length))
         )
 
     def on_upstream_blocked(self) -> None:
@@ -488,6 +528,8 @@ class Exchange:
     def _record(self) -> None:
         if not self.over:
             self.over = True
+            if self._end_in_time is not None:
+                self.unbound_time()
             self._record_once(self)
 
 

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.admin.snapshot import Snapshot
+from gateway.admin.snapshot import Snapshot, TlsSnapshot
 
 WORKER_STATES = ("starting", "ready", "draining", "unresponsive", "down")
 
@@ -27,6 +27,8 @@ class _OneSnapshot(Collector):
         yield from _issuers(self._snapshot)
         yield from _upstreams(self._snapshot)
         yield from _process(self._snapshot)
+        if self._snapshot.tls is not None:
+            yield from _tls(self._snapshot.tls)
         if self._snapshot.workers:
             yield from _workers(self._snapshot)
 
@@ -94,6 +96,26 @@ def _upstreams(snapshot: Snapshot) -> Iterator[Metric]:
         connections.add_metric((upstream.name, "connecting"), upstream.connecting)
         waiting.add_metric((upstream.name,), upstream.waiting)
     yield from (connections, waiting)
+    yield from _targets(snapshot)
+
+
+def _targets(snapshot: Snapshot) -> Iterator[Metric]:
+    labels = ("upstream", "target")
+    connections = GaugeMetricFamily(
+        "scopegate_target_connections", "Connections to a target, by state.", labels=(*labels, "state")
+    )
+    outstanding = GaugeMetricFamily("scopegate_target_outstanding", "Requests under way at a target.", labels=labels)
+    healthy = GaugeMetricFamily("scopegate_target_healthy", "0 while health checks of a target fail.", labels=labels)
+    ejected = GaugeMetricFamily("scopegate_target_ejected", "1 while requests to a target fail.", labels=labels)
+    for upstream in snapshot.upstreams:
+        for target in upstream.targets:
+            names = (upstream.name, target.authority)
+            connections.add_metric((*names, "idle"), target.idle)
+            connections.add_metric((*names, "busy"), target.open - target.idle)
+            outstanding.add_metric(names, target.outstanding)
+            healthy.add_metric(names, target.healthy)
+            ejected.add_metric(names, target.ejected_until is not None)
+    yield from (connections, outstanding, healthy, ejected)
 
 
 def _process(snapshot: Snapshot) -> Iterator[Metric]:
@@ -103,10 +125,23 @@ def _process(snapshot: Snapshot) -> Iterator[Metric]:
     yield GaugeMetricFamily("scopegate_ready", "1 while new requests are welcome.", value=snapshot.ready)
     yield GaugeMetricFamily("scopegate_start_timestamp_seconds", "When it started.", value=snapshot.started_at)
     yield GaugeMetricFamily("scopegate_client_connections", "Open client connections.", value=snapshot.connections)
+    yield GaugeMetricFamily("scopegate_requests_in_flight", "Requests that are not over.", value=snapshot.in_flight)
     lines = CounterMetricFamily("scopegate_access_log_lines", "Lines of the access log, by fate.", labels=("fate",))
     lines.add_metric(("written",), snapshot.log_written)
     lines.add_metric(("dropped",), snapshot.log_dropped)
     yield lines
+
+
+def _tls(tls: TlsSnapshot) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "scopegate_tls_certificate_expiry_timestamp_seconds", "When the certificate expires.", value=tls.expires_at
+    )
+    yield GaugeMetricFamily(
+        "scopegate_tls_certificate_healthy", "1 when its files could be taken as they are.", value=tls.error is None
+    )
+    yield CounterMetricFamily(
+        "scopegate_tls_handshake_failures", "TLS handshakes that came to nothing.", value=tls.handshake_failures
+    )
 
 
 def _workers(snapshot: Snapshot) -> Iterator[Metric]:

@@ -20,8 +20,33 @@ class IssuerSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetSnapshot:
+    """One target of an upstream; times in seconds since the epoch, None for never.
+
+    Attributes:
+        authority: host, and port where it is not the scheme's own.
+        open: connections.
+        idle: connections without a request.
+        outstanding: requests under way, those whose connection is being made included.
+        healthy: what active checks say; true where there are none.
+        ejected_until: when a request may try it again, None while its circuit is closed.
+        last_error: the last failure, None where there was none.
+        failed_at: when that was.
+    """
+
+    authority: str
+    open: int
+    idle: int
+    outstanding: int
+    healthy: bool = True
+    ejected_until: float | None = None
+    last_error: str | None = None
+    failed_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class UpstreamSnapshot:
-    """An upstream's connections."""
+    """An upstream's connections, of all its targets together and of each."""
 
     name: str
     authority: str
@@ -29,6 +54,26 @@ class UpstreamSnapshot:
     idle: int
     connecting: int
     waiting: int
+    targets: tuple[TargetSnapshot, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSnapshot:
+    """What clients are met with over TLS; times in seconds since the epoch.
+
+    Attributes:
+        loaded_at: when the files were last read well.
+        expires_at: when the certificate expires.
+        error: why newer files could not be taken.
+        handshake_failures: connections whose handshake came to nothing.
+        last_failure: the newest of them: whose it was, and why.
+    """
+
+    loaded_at: float
+    expires_at: float
+    error: str | None
+    handshake_failures: int
+    last_failure: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +108,7 @@ class Snapshot:
         ready: whether new requests are welcome.
         connections: client connections.
         cached_tokens: verified tokens that are remembered.
+        in_flight: requests that are not over.
         requests: how many, by (route, decision, reason, status); "" stands for none.
         duration_bounds: upper bounds of the histogram's buckets, in seconds.
         durations: requests in each bucket, and beyond the last.
@@ -74,6 +120,7 @@ class Snapshot:
         log_written: lines of the access log.
         log_dropped: lines that were lost.
         log_error: why the log can't be written, None while it can.
+        tls: None where clients speak plain HTTP.
         workers: one by one; empty where one process does all.
         worker_restarts: workers that died and were replaced.
     """
@@ -97,5 +144,7 @@ class Snapshot:
     log_error: str | None
     issuers: tuple[IssuerSnapshot, ...]
     upstreams: tuple[UpstreamSnapshot, ...]
+    in_flight: int = 0
+    tls: TlsSnapshot | None = None
     workers: tuple[WorkerSnapshot, ...] = ()
     worker_restarts: int = 0

@@ -3,7 +3,7 @@
 Judged on the plain data, so that a fault elsewhere in the file does not hide these.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,7 +25,7 @@ _EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  # compared with, not listened 
 def cross_check(document: Document) -> list[ConfigError]:
     """Every fault between the parts, in the file's order."""
     root = _mapping(document.data)
-    faults = [*_listeners(root), *_issuers(root), *_upstreams(root), *_routes(root)]
+    faults = [*_listeners(root), *_tls(root), *_issuers(root), *_upstreams(root), *_routes(root)]
     return in_file_order([document.error(path, masked(document, path, message)) for path, message in faults])
 
 
@@ -34,6 +34,25 @@ def _listeners(root: Mapping[str, Any]) -> Iterator[Fault]:
     if listen and listen == admin and listen.port:
         key = "admin" if "admin" in root else "listen"
         yield (key,), "listen and admin are the same address: give admin a port of its own"
+
+
+def _tls(root: Mapping[str, Any]) -> Iterator[Fault]:
+    """Clients' certificates and those who vouch for them: one is worth nothing without the other."""
+    tls = _mapping(root.get("tls"))
+    asked = tls.get("client_certificate", "none")
+    if asked in ("required", "optional") and "client_ca" not in tls:
+        yield ("tls", "client_certificate"), "needs client_ca: name the file of those who vouch for clients"
+    if asked == "none" and "client_ca" in tls:
+        yield ("tls", "client_ca"), "has no effect: write client_certificate: required, or optional, or remove it"
+
+
+def _upstream_tls(path: Path, upstream: Mapping[str, Any], urls: Iterable[Any]) -> Iterator[Fault]:
+    tls = _mapping(upstream.get("tls"))
+    if tls and any(isinstance(url, str) and url.startswith("http://") for url in urls):
+        yield path, "has no effect on http://: write https:// instead, or remove tls"
+    for one, other in (("certificate", "key"), ("key", "certificate")):
+        if one in tls and other not in tls:
+            yield (*path, one), f"needs {other}: name both files, or none"
 
 
 def _issuers(root: Mapping[str, Any]) -> Iterator[Fault]:
@@ -53,11 +72,21 @@ def _issuers(root: Mapping[str, Any]) -> Iterator[Fault]:
 def _upstreams(root: Mapping[str, Any]) -> Iterator[Fault]:
     listen = _address(root, "listen")
     for name, upstream in _sections(root, "upstreams"):
-        if listen and _leads_to(upstream.get("url"), listen):
-            yield (
-                ("upstreams", name, "url"),
-                f"is where the gateway itself listens ({listen}): requests would go in a loop",
-            )
+        path: Path = ("upstreams", name)
+        if isinstance(_mapping(root["upstreams"])[name], dict) and not {"url", "urls"} & set(upstream):
+            yield (*path, "url"), "is required and missing: add it"
+        if {"url", "urls"} <= set(upstream):
+            yield (*path, "urls"), "url already names the only target: keep one of the two"
+        urls = upstream.get("urls")
+        targets = list(enumerate(urls)) if isinstance(urls, list) else []
+        places: list[tuple[Path, Any]] = [((*path, "url"), upstream.get("url"))]
+        places += [((*path, "urls", index), url) for index, url in targets]
+        for place, url in places:
+            if listen and _leads_to(url, listen):
+                yield place, f"is where the gateway itself listens ({listen}): requests would go in a loop"
+        if len({str(url).partition("://")[0] for _, url in targets}) > 1:
+            yield (*path, "urls"), "mixes schemes: write https:// for every target, or http:// for every one"
+        yield from _upstream_tls((*path, "tls"), upstream, [url for _, url in places])
 
 
 def _routes(root: Mapping[str, Any]) -> Iterator[Fault]:

@@ -30,6 +30,7 @@ ALGORITHMS = (
 DEFAULT_ADDRESSES = {"listen": "127.0.0.1:8080", "admin": "127.0.0.1:9901"}
 
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
+_STATUS_RANGE = re.compile(r"([2-5][0-9]{2})(?:-([2-5][0-9]{2}))?")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 
 
@@ -105,6 +106,12 @@ def _origin(text: str) -> str:
     return text
 
 
+def _server_name(text: str) -> str:
+    if not HOST.fullmatch(text):
+        raise ValueError(f"{shown(text)} is no host name: write one without scheme and port, such as api.example")
+    return text
+
+
 def _algorithm(name: str) -> str:
     if name.casefold() == "none":
         raise ValueError("'none' means no signature: anyone could write such a token, so remove it")
@@ -158,6 +165,7 @@ def _network(value: Any) -> Any:
 
 
 _NETWORK_SCHEMA = {"type": "string", "examples": ["10.0.0.0/8", "::1/128"]}
+_ORIGIN_SCHEMA = {"type": "string", "pattern": r"^https?://[^/?#@\s]+/?$", "examples": ["http://127.0.0.1:9000"]}
 _URL_SCHEMA = {"type": "string", "pattern": r"^https?://[^?#@\s]+$"}
 
 IpNetwork: TypeAlias = Annotated[
@@ -174,7 +182,24 @@ KeysUrl = Annotated[
 Origin = Annotated[
     str,
     AfterValidator(_origin),
-    WithJsonSchema({"type": "string", "pattern": r"^https?://[^/?#@\s]+/?$", "examples": ["http://127.0.0.1:9000"]}),
+    WithJsonSchema(_ORIGIN_SCHEMA),
+]
+
+
+def _several(origins: tuple[str, ...]) -> tuple[str, ...]:
+    if len(origins) < 2:
+        raise ValueError("needs two or more targets: where there is one, write url")
+    return each_once(origins)
+
+
+Origins = Annotated[
+    tuple[Origin, ...],
+    AfterValidator(_several),
+    WithJsonSchema({"type": "array", "items": _ORIGIN_SCHEMA, "minItems": 2, "uniqueItems": True}),
+]
+"""The targets of one upstream."""
+ServerName = Annotated[
+    str, AfterValidator(_server_name), WithJsonSchema({"type": "string", "pattern": f"^{HOST.pattern}$"})
 ]
 Algorithm = Annotated[str, AfterValidator(_algorithm), WithJsonSchema({"enum": list(ALGORITHMS)})]
 Method = Annotated[str, AfterValidator(_method), WithJsonSchema({"enum": list(METHODS)})]
@@ -202,6 +227,50 @@ PathTemplate = Annotated[
     str,
     AfterValidator(_template),
     WithJsonSchema({"type": "string", "pattern": "^/", "examples": ["/jobs/{job}", "/files/{path...}"]}),
+]
+
+
+def _health_path(text: str) -> str:
+    if not text.startswith("/") or not _VISIBLE.fullmatch(text) or "#" in text:
+        raise ValueError(f"{shown(text)} is no path: begin with / and escape blanks, '#' and non-ASCII characters")
+    return text
+
+
+HealthPath = Annotated[
+    str,
+    AfterValidator(_health_path),
+    WithJsonSchema({"type": "string", "pattern": r"^/[^#\s]*$", "examples": ["/healthz"]}),
+]
+
+
+def _statuses(value: Any) -> frozenset[int]:
+    """Read `200-399`, `204` or a list of such."""
+    items = value if isinstance(value, tuple) and value else (value,)
+    return frozenset().union(*map(_status_range, items))
+
+
+def _status_range(item: Any) -> frozenset[int]:
+    found = _STATUS_RANGE.fullmatch(str(item))
+    if found is None or isinstance(item, bool) or int(found[1]) > int(found[2] or found[1]):
+        raise ValueError(f"{shown(item)} is no status: write one such as 200, or a range such as 200-399")
+    return frozenset(range(int(found[1]), int(found[2] or found[1]) + 1))
+
+
+_STATUS_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "integer", "minimum": 200, "maximum": 599},
+        {"type": "string", "pattern": f"^{_STATUS_RANGE.pattern}$"},
+    ]
+}
+Statuses = Annotated[
+    frozenset[int],
+    BeforeValidator(_statuses),
+    WithJsonSchema(
+        {
+            "anyOf": [*_STATUS_SCHEMA["anyOf"], {"type": "array", "items": _STATUS_SCHEMA, "minItems": 1}],
+            "examples": ["200-399", [200, 204]],
+        }
+    ),
 ]
 
 

@@ -15,14 +15,18 @@ from gateway.config.gateway_fields import (
     SCOPES_SCHEMA,
     WEBSOCKET_SCHEMA,
     Algorithm,
+    HealthPath,
     IpNetwork,
     IssuerUrl,
     KeysUrl,
     Method,
     Origin,
+    Origins,
     PathOddity,
     PathTemplate,
     ScopeToken,
+    ServerName,
+    Statuses,
     each_once,
     scopes_as_mapping,
     websocket_as_mapping,
@@ -46,6 +50,20 @@ class Limits(Section):
     body_idle_timeout: Timeout = written("60s", "Longest pause between two parts of a request's body.")
     keep_alive_timeout: Timeout = written("75s", "How long an idle client connection stays open.")
     connections: Count = Field(default=10_000, description="Most client connections at a time, per process.")
+    requests: Count = Field(default=5_000, description="Most requests in flight, per process; more are answered 503.")
+
+
+class TlsConfig(Section):
+    """TLS towards clients. Files are relative to this one, and taken anew when they change."""
+
+    certificate: Text = Field(description="File with the certificate chain as PEM, the gateway's own first.")
+    key: Text = Field(description="File with the certificate's private key as PEM, without a passphrase.")
+    client_ca: Text | None = Field(
+        default=None, description="File with the authorities that vouch for clients' certificates, as PEM."
+    )
+    client_certificate: Literal["required", "optional", "none"] = written(
+        "none", "Whether a client has to show a certificate, may show one, or is not asked for one."
+    )
 
 
 class IssuerConfig(Section):
@@ -78,17 +96,71 @@ class IssuerConfig(Section):
     keys_timeout: Timeout = written("5s", "Time for one fetch of keys.")
 
 
+class UpstreamTlsConfig(Section):
+    """TLS towards an upstream whose url begins with https. Its certificate is always verified."""
+
+    ca: Text | None = Field(
+        default=None, description="File with the authorities to trust, as PEM; by default those of the system."
+    )
+    certificate: Text | None = Field(
+        default=None, description="File with the client certificate to show, as PEM; needs key."
+    )
+    key: Text | None = Field(default=None, description="File with that certificate's private key, as PEM.")
+    server_name: ServerName | None = Field(
+        default=None, description="Name to ask for and to find in the certificate; by default the url's host."
+    )
+
+
+class HealthCheckConfig(Section):
+    """How a target is asked for its health."""
+
+    path: HealthPath = Field(description="What is asked for, with GET; a query may follow.")
+    interval: Annotated[Duration, at_least("10ms")] = written("5s", "From one check to the next.")
+    timeout: Timeout = written("2s", "Time for one check, the connection included.")
+    healthy_after: Count = Field(default=1, description="Good checks in a row that bring a target back.")
+    unhealthy_after: Count = Field(default=2, description="Failed checks in a row that take a target out.")
+    status: Statuses = written("200-399", "Which statuses are good: a range, or a list of statuses and ranges.")
+
+
+class EjectionConfig(Section):
+    """When a target is left alone because requests fail there."""
+
+    failures: Count = Field(default=5, description="Failures in a row that eject a target.")
+    seconds: Timeout = Field(default="10s", alias="for", description="Time until one request tries it again.")  # type: ignore[assignment]  # spelt as in YAML
+    count_5xx: bool = Field(default=False, description="Count the target's own answers from 500 on, too.")
+
+
 class UpstreamConfig(Section):
     """One API behind the gateway."""
 
-    url: Origin = Field(description="Scheme, host and port of the API, without a path.")
+    url: Origin | None = Field(default=None, description="Scheme, host and port of the API, without a path.")
+    urls: Origins | None = Field(
+        default=None, description="Instead of url: two or more targets, each of which can answer every request."
+    )
     connect_timeout: Timeout = written("5s", "Time to open a connection.")
     first_byte_timeout: Timeout = written("60s", "Time from the request's end to the answer's head.")
     idle_timeout: Timeout = written("60s", "Longest pause between two parts of an answer.")
-    max_connections: Count = Field(default=100, description="Most connections to this upstream, per process.")
+    total_timeout: Timeout | None = Field(
+        default=None, description="Time for the whole of a request and its answer; by default unbounded."
+    )
+    max_connections: Count = Field(default=100, description="Most connections to each target, per process.")
+    max_waiting: Count = Field(default=1_000, description="Most requests that wait for a connection, per process.")
     preserve_host: bool = Field(
         default=False, description="Send the client's Host field instead of the upstream's own."
     )
+    health_check: HealthCheckConfig | None = Field(
+        default=None, description="Ask each target for its health, beside the requests."
+    )
+    ejection: EjectionConfig | None = Field(
+        default=None, description="Leave a target alone where requests fail. By default so with urls, not with url."
+    )
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """All targets."""
+        return self.urls or ((self.url,) if self.url is not None else ())
+
+    tls: UpstreamTlsConfig | None = Field(default=None, description="What TLS needs to know beyond the url.")
 
 
 class ScopesConfig(Section):
@@ -128,6 +200,9 @@ class RouteConfig(Section):
     websocket: Annotated[WebSocketConfig | None, BeforeValidator(websocket_as_mapping), WEBSOCKET_SCHEMA] = Field(
         default=None, description="Take WebSockets here: true, or {idle_timeout: 10m, end_at_expiry: false}."
     )
+    max_body: ByteSize | None = Field(
+        default=None, description="Most bytes of a request's body; by default any number, since bodies are streamed."
+    )
 
     @model_validator(mode="after")
     def _websocket_begins_with_get(self) -> Self:
@@ -143,6 +218,9 @@ class GatewayConfig(Section):
     listen: Address = written(DEFAULT_ADDRESSES["listen"], "Where clients connect.")
     admin: Address = written(
         DEFAULT_ADDRESSES["admin"], "The operator's page, metrics and health; keep it off public networks."
+    )
+    tls: TlsConfig | None = Field(
+        default=None, description="Speak TLS where clients connect; by default it is plain HTTP."
     )
     access_log: Text = written(
         "logs/access.jsonl", "File for access records, one JSON object a line; - is standard output."

@@ -154,7 +154,7 @@ def _verdict(findings: Findings) -> Verdict:
     outcome, route = findings.outcome, findings.route
     if isinstance(outcome, Allow):
         name = "" if route is None else route.upstream
-        return Verdict(allowed=True, upstream=f"{name} ({findings.grounds.config.upstreams[name].url})")
+        return Verdict(allowed=True, upstream=f"{name} ({', '.join(findings.grounds.config.upstreams[name].origins)})")
     refusal = refuse(outcome, findings.grounds.config.realm, "")
     fields = [(name.decode(), value.decode()) for name, value in refusal.fields if name in _ANSWER_FIELDS]
     meaning = outcome.meaning

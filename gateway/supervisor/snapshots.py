@@ -10,14 +10,14 @@ from itertools import zip_longest
 from pydantic import TypeAdapter
 
 from gateway import __version__
-from gateway.admin.snapshot import IssuerSnapshot, Snapshot, UpstreamSnapshot
+from gateway.admin.snapshot import IssuerSnapshot, Snapshot, TargetSnapshot, TlsSnapshot, UpstreamSnapshot
 from gateway.recorder import BUCKETS
 
 SUMMED = (
-    *("connections", "cached_tokens"),
+    *("connections", "in_flight", "cached_tokens"),
     *("duration_sum", "tokens_verified", "tokens_recalled", "retries", "aborted", "log_written", "log_dropped"),
 )
-"""Figures that are numbers; a worker's first two end with it, the others stay."""
+"""Figures that are numbers; a worker's first three end with it, the others stay."""
 
 _SNAPSHOT = TypeAdapter(Snapshot)
 
@@ -68,7 +68,9 @@ def nothing(started_at: float) -> Snapshot:
 
 def remains(snapshot: Snapshot) -> Snapshot:
     """What stays of a worker that has ended: its counters, so that none of the sums goes down."""
-    return replace(snapshot, ready=False, connections=0, cached_tokens=0, log_error=None, issuers=(), upstreams=())
+    tls = snapshot.tls and replace(snapshot.tls, error=None, last_failure=None)
+    ended = replace(snapshot, ready=False, connections=0, in_flight=0, cached_tokens=0, log_error=None, tls=tls)
+    return replace(ended, issuers=(), upstreams=())
 
 
 def combine(own: Snapshot, others: Sequence[Snapshot]) -> Snapshot:
@@ -88,9 +90,22 @@ def combine(own: Snapshot, others: Sequence[Snapshot]) -> Snapshot:
         requests=dict(requests),
         durations=tuple(map(sum, zip_longest(*(snapshot.durations for snapshot in every), fillvalue=0))),
         log_error=next((snapshot.log_error for snapshot in every if snapshot.log_error is not None), None),
+        tls=_tls([snapshot.tls for snapshot in every if snapshot.tls is not None]) if others else own.tls,
         issuers=_worst(issuer for snapshot in others for issuer in snapshot.issuers),
         upstreams=_summed(upstream for snapshot in others for upstream in snapshot.upstreams),
         **sums,
+    )
+
+
+def _tls(each: Sequence[TlsSnapshot]) -> TlsSnapshot | None:
+    """The state of the worker that looked last, but for the error of any, and the failures of all."""
+    if not each:
+        return None
+    return replace(
+        max(each, key=lambda tls: tls.loaded_at),
+        error=next((tls.error for tls in each if tls.error is not None), None),
+        handshake_failures=sum(tls.handshake_failures for tls in each),
+        last_failure=next((tls.last_failure for tls in reversed(each) if tls.last_failure is not None), None),
     )
 
 
@@ -123,4 +138,21 @@ def _sum(one: UpstreamSnapshot, other: UpstreamSnapshot) -> UpstreamSnapshot:
         idle=one.idle + other.idle,
         connecting=one.connecting + other.connecting,
         waiting=one.waiting + other.waiting,
+        targets=tuple(map(_sum_of_target, one.targets, other.targets)),
     )
+
+
+def _sum_of_target(one: TargetSnapshot, other: TargetSnapshot) -> TargetSnapshot:
+    """Connections are summed; of the rest it is shown what the worker sees that is worst off."""
+    worse = max(one, other, key=_trouble)
+    return replace(
+        worse,
+        open=one.open + other.open,
+        idle=one.idle + other.idle,
+        outstanding=one.outstanding + other.outstanding,
+        healthy=one.healthy and other.healthy,
+    )
+
+
+def _trouble(target: TargetSnapshot) -> tuple[float, float]:
+    return target.ejected_until or 0.0, target.failed_at or 0.0

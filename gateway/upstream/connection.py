@@ -7,6 +7,7 @@ and costs three quarters of a proxied request's time. Here bytes go out as they 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
@@ -16,6 +17,7 @@ from aiohttp.streams import StreamReader
 from gateway.deadlines import NEVER
 from gateway.policy.denial import Denial
 from gateway.policy.headers import NO_FIELDS, Field, ResponseHead
+from gateway.tls import fault
 from gateway.upstream.failure import UpstreamFailure, invalid, timed_out, unreachable
 
 UNBOUNDED = 2**31 - 1
@@ -69,6 +71,9 @@ class Origin(Protocol):
     loop: asyncio.AbstractEventLoop
     first_byte_timeout: float
     idle_timeout: float
+    host_line: bytes
+    watchful: bool
+    """Whether it wants to know of answers."""
 
     def opened(self, connection: UpstreamConnection) -> None:
         """Enter a connection."""
@@ -82,6 +87,14 @@ class Origin(Protocol):
         """Take back a connection that may serve another request."""
         ...
 
+    def answered(self, connection: UpstreamConnection, status: int) -> None:
+        """The head of a final answer has come."""
+        ...
+
+    def failed(self, connection: UpstreamConnection, failure: UpstreamFailure) -> None:
+        """A request got no (whole) answer."""
+        ...
+
 
 class UpstreamConnection(asyncio.Protocol):
     """One connection to an upstream; one exchange at a time.
@@ -90,6 +103,7 @@ class UpstreamConnection(asyncio.Protocol):
         exchange: the one under way, None while idle.
         served: how many answers it has brought.
         writable: whether the upstream takes what is written.
+        host_line: the Host field for whoever is at its other end.
         deadline: see `Deadlines`.
         familiar_fields: the last answer's fields, as received.
         familiar_head: what they amount to.
@@ -97,6 +111,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def __init__(self, origin: Origin) -> None:
         self._origin = origin
+        self.host_line = origin.host_line
         self._now: Callable[[], float] = origin.loop.time
         self._parser: HttpResponseParser | None = None
         self._reads_bodies = False  # the parser: False for an answer to HEAD
@@ -144,7 +159,6 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The upstream closed, or we did."""
-        del exc
         self._origin.closed(self)
         self.deadline = NEVER
         if self.exchange is None:
@@ -154,7 +168,8 @@ class UpstreamConnection(asyncio.Protocol):
         elif self._heard:
             self._fail(invalid("the connection ended within the answer's head"))
         else:
-            self._fail(unreachable("the connection ended before the answer", stale=self.served > 0))
+            why = f" ({fault(exc)})" if isinstance(exc, ssl.SSLError) else ""
+            self._fail(unreachable(f"the connection ended before the answer{why}", stale=self.served > 0))
 
     def pause_writing(self) -> None:
         """The upstream reads more slowly than we write."""
@@ -243,6 +258,10 @@ class UpstreamConnection(asyncio.Protocol):
         self.deadline = NEVER
         self._transport.abort()
 
+    def hand_back(self) -> None:
+        """Go to another request: this one needs no connection any more."""
+        self._origin.release(self)
+
     def expire(self) -> None:
         """The upstream took too long."""
         self._fail(timed_out("no more of the answer came in time" if self._answered else "no answer came in time"))
@@ -279,6 +298,8 @@ class UpstreamConnection(asyncio.Protocol):
             self._answered = True
             self._payload = payload
             self._keep_alive = not (message.should_close or self._may_switch)
+            if self._origin.watchful:
+                self._origin.answered(self, message.code)
             exchange.on_head(message)
         elif message.code == 101:
             if self._may_switch and behind is not None:
@@ -346,4 +367,5 @@ class UpstreamConnection(asyncio.Protocol):
         self.deadline = NEVER
         self._transport.abort()
         if exchange is not None:
+            self._origin.failed(self, failure)
             exchange.on_failure(failure)

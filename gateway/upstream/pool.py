@@ -1,185 +1,180 @@
-"""An upstream's connections: reuse, a limit, and a queue in front of the limit."""
+"""An upstream: which target gets a request, and a queue for when all are busy."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from gateway.deadlines import Deadlines
+from gateway.tls import ClientFiles, client_context
 from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.failure import UpstreamFailure, timed_out, unreachable
-
-
-@dataclass(frozen=True, slots=True)
-class UpstreamSettings:
-    """Where an upstream is, and how long it may take.
-
-    Attributes:
-        name: its key in the configuration.
-        host: name or address.
-        port: TCP port.
-        tls: whether it is spoken to over TLS.
-        connect_timeout: seconds for a connection, TLS included, and for a place in the queue.
-        first_byte_timeout: seconds from the last byte sent to the first of the answer.
-        idle_timeout: seconds between two parts of the answer, and of an unused connection's life.
-        max_connections: at the same time.
-        preserve_host: whether the client's Host goes on, in place of the upstream's own.
-    """
-
-    name: str
-    host: str
-    port: int
-    tls: bool = False
-    connect_timeout: float = 5.0
-    first_byte_timeout: float = 60.0
-    idle_timeout: float = 60.0
-    max_connections: int = 100
-    preserve_host: bool = False
-
-    @property
-    def authority(self) -> str:
-        """The Host field for this upstream: without the scheme's own port (RFC 9110 §7.2)."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
+from gateway.upstream.health import HealthCheck
+from gateway.upstream.settings import UpstreamSettings
+from gateway.upstream.targets import Surroundings, Target
+from gateway.upstream.waiting import Queue
 
 
 class Upstream:
-    """An upstream and its pooled connections.
+    """An upstream and its targets.
 
     Args:
         settings: where it is.
         deadlines: ends connections that take too long.
+        tls: for targets with TLS; the system's trust where there is none.
+        now: the time that ejections go by, in seconds; the event loop's by default.
+
+    Attributes:
+        total_timeout: seconds for the whole of a request and its answer, None for any time.
+        take_idle: gives a connection that is free at once, None where there is none.
+        targets: in the order of the configuration.
     """
 
-    def __init__(self, settings: UpstreamSettings, deadlines: Deadlines) -> None:
+    def __init__(
+        self,
+        settings: UpstreamSettings,
+        deadlines: Deadlines,
+        *,
+        tls: ssl.SSLContext | None = None,
+        now: Callable[[], float] | None = None,
+    ) -> None:
         self.settings = settings
         self.loop = asyncio.get_running_loop()
-        self.first_byte_timeout = settings.first_byte_timeout
-        self.idle_timeout = settings.idle_timeout
-        self.host_line = f"Host: {settings.authority}\r\n".encode()
-        self._deadlines = deadlines
-        self._tls = ssl.create_default_context() if settings.tls else None
-        self._idle: deque[UpstreamConnection] = deque()
-        self._open: set[UpstreamConnection] = set()
-        self._connecting = 0
-        self._waiting: deque[asyncio.Future[UpstreamConnection | None]] = deque()
-        self._closed = False
+        self.total_timeout = settings.total_timeout
+        self._now = now or self.loop.time
+        self._queue = Queue(self.loop)
+        self._tls = client_context(ClientFiles()) if tls is None and settings.tls else tls
+        shared = Surroundings(settings, deadlines, self._queue, self._tls, self._now, self._sort)
+        self.targets = tuple(Target(address, shared) for address in settings.addresses)
+        self._alone = len(self.targets) == 1
+        self._rotation = list(self.targets)  # those that get requests; the one chosen last stands last
+        self._out: list[Target] = []
+        self._checks: list[asyncio.Task[None]] = []
+        # With one target there is nothing to choose, and nothing to pay for it.
+        self.take_idle: Callable[[], UpstreamConnection | None] = (
+            self.targets[0].take_idle if self._alone else self._take_idle
+        )
 
     @property
     def figures(self) -> dict[str, int]:
         """How many connections are open, idle and being made, and how many requests wait for one."""
-        return {
-            "open": len(self._open),
-            "idle": len(self._idle),
-            "connecting": self._connecting,
-            "waiting": len(self._waiting),
-        }
+        each = [target.figures for target in self.targets]
+        return {key: sum(figures[key] for figures in each) for key in each[0]} | {"waiting": len(self._queue)}
 
-    def take_idle(self) -> UpstreamConnection | None:
-        """A connection that is free at once, the one used last first: the others may then grow old and go."""
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.usable:
-                return connection
-        return None
+    def start_checks(self) -> None:
+        """Check the targets' health from now on, if the settings say so; `close` ends it."""
+        health = self.settings.health
+        if health is not None:
+            checks = [HealthCheck(health, target.address, self._tls, target.set_health) for target in self.targets]
+            self._checks = [self.loop.create_task(check.run()) for check in checks]
 
     async def connect(self, *, fresh: bool = False) -> UpstreamConnection | UpstreamFailure:
         """A connection, made anew if there is room, else the next that becomes free.
+
+        Where a target takes no connection, nothing was sent, so another is tried at once.
 
         Args:
             fresh: whether one that has served before won't do.
         """
         deadline = self.loop.time() + self.settings.connect_timeout
+        tried: list[Target] = []
+        waited = False
+        failure: UpstreamFailure | None = None
         while True:
             if not fresh and (idle := self.take_idle()) is not None:
                 return idle
-            if len(self._open) + self._connecting < self.settings.max_connections:
-                return await self._make(deadline - self.loop.time())
-            if fresh and self._idle:
-                self._idle.popleft().close()
+            trial = None if fresh else self._due(tried)
+            target = trial or self._least(tried)
+            if target is None or (failure is not None and self.loop.time() >= deadline):
+                return failure or self._nowhere()
+            if target.has_room:
+                seconds = self._share(deadline, tried)
+                made = await self._make(target, seconds, trial=trial is not None, blames=not waited)
+                if isinstance(made, UpstreamConnection):
+                    return made
+                tried.append(target)
+                failure = made
                 continue
-            waited = await self._wait(deadline - self.loop.time())
-            if isinstance(waited, UpstreamFailure):
-                return waited
-            if waited is not None and waited.usable and not fresh:
-                return waited
-            if waited is not None:
-                waited.close()
+            if not waited and len(self._queue) >= self.settings.max_waiting:
+                return unreachable(f"all connections are busy, and {len(self._queue)} requests wait already")
+            waited = True
+            given = await self._wait(target, deadline - self.loop.time(), fresh=fresh)
+            if given is not None:
+                return given
 
-    async def _make(self, timeout: float) -> UpstreamConnection | UpstreamFailure:  # noqa: ASYNC109 - a share of one bound
-        settings = self.settings
-        self._connecting += 1
+    async def _make(
+        self, target: Target, seconds: float, *, trial: bool, blames: bool
+    ) -> UpstreamConnection | UpstreamFailure:
+        if trial:
+            target.circuit.begin_trial(self._now())
+        self._took(target)
+        return await target.make(seconds, trial=trial, blames=blames)
+
+    def _share(self, deadline: float, tried: list[Target]) -> float:
+        """Seconds for one attempt: a target that does not answer leaves time for those that were not tried."""
+        untried = sum(target not in tried for target in self._rotation)
+        return (deadline - self.loop.time()) / max(untried, 1)
+
+    async def _wait(
+        self, target: Target, seconds: float, *, fresh: bool
+    ) -> UpstreamConnection | UpstreamFailure | None:
+        """Wait while all are busy; None where there may be room now."""
+        if fresh:
+            target.close_oldest_idle()
         try:
-            async with asyncio.timeout(max(timeout, 0.001)):
-                _, connection = await self.loop.create_connection(
-                    lambda: UpstreamConnection(self),
-                    settings.host,
-                    settings.port,
-                    ssl=self._tls,
-                    server_hostname=settings.host if self._tls else None,
-                )
+            given = await self._queue.wait(seconds)
         except TimeoutError:
-            failure = timed_out(f"no connection to {settings.authority} within {settings.connect_timeout:g} s")
-        except OSError as error:
-            failure = unreachable(f"no connection to {settings.authority}: {error.strerror or error}")
-        else:
-            return connection
-        finally:
-            self._connecting -= 1
-        self._wake_one()
-        return failure
+            most = self.settings.max_connections
+            return timed_out(f"all {most} connections to {self.settings.authority} stayed busy")
+        if given is None or (given.usable and not fresh):
+            return given
+        given.close()
+        return None
 
-    async def _wait(self, timeout: float) -> UpstreamConnection | UpstreamFailure | None:  # noqa: ASYNC109 - likewise
-        place: asyncio.Future[UpstreamConnection | None] = self.loop.create_future()
-        self._waiting.append(place)
-        try:
-            async with asyncio.timeout(max(timeout, 0.001)):
-                return await place
-        except TimeoutError:
-            if place.done() and not place.cancelled():
-                return place.result()
-            limit = self.settings.max_connections
-            return timed_out(f"all {limit} connections to {self.settings.authority} stayed busy")
-        finally:
-            if place in self._waiting:
-                self._waiting.remove(place)
+    # The choice
 
-    def _wake_one(self, connection: UpstreamConnection | None = None) -> bool:
-        """Hand a connection, or the room for one, to whoever waits longest."""
-        while self._waiting:
-            place = self._waiting.popleft()
-            if not place.done():
-                place.set_result(connection)
-                return True
-        return False
+    def _take_idle(self) -> UpstreamConnection | None:
+        target = self._least()
+        if target is None or (self._out and self._due() is not None):
+            return None
+        connection = target.take_idle()
+        if connection is not None:
+            self._took(target)
+        return connection
 
-    # What connections call
+    def _least(self, tried: list[Target] | tuple[()] = ()) -> Target | None:
+        """The target with the fewest requests outstanding; of equals, the one that was chosen longest ago."""
+        candidates = [target for target in self._rotation if target not in tried] if tried else self._rotation
+        return min(candidates, key=lambda target: target.outstanding, default=None)
 
-    def opened(self, connection: UpstreamConnection) -> None:
-        """Enter a connection."""
-        self._open.add(connection)
-        self._deadlines.watch(connection)
+    def _due(self, tried: list[Target] | tuple[()] = ()) -> Target | None:
+        """A target that gets no requests, but may be tried."""
+        if not self._out:
+            return None
+        now = self._now()
+        due = (target for target in self._out if target.may_be_tried(now, alone=self._alone))
+        return next((target for target in due if target not in tried), None)
 
-    def closed(self, connection: UpstreamConnection) -> None:
-        """Remove a connection."""
-        self._deadlines.forget(connection)
-        self._open.discard(connection)
-        if connection in self._idle:
-            self._idle.remove(connection)
-        self._wake_one()
+    def _took(self, target: Target) -> None:
+        if not self._alone and target.in_rotation:
+            self._rotation.remove(target)
+            self._rotation.append(target)
 
-    def release(self, connection: UpstreamConnection) -> None:
-        """Take back a connection that may serve another request."""
-        if self._closed:
-            connection.close()
-        elif not self._wake_one(connection):
-            connection.deadline = self.loop.time() + self.idle_timeout
-            self._idle.append(connection)
+    def _nowhere(self) -> UpstreamFailure:
+        errors = "; ".join(f"{each.address.authority}: {each.last_error}" for each in self._out if each.last_error)
+        return unreachable(f"no target gets requests now ({errors})")
+
+    def _sort(self) -> None:
+        """A target's state has changed: part them anew, and let those who wait look again."""
+        stayed = [target for target in self._rotation if target.in_rotation]
+        self._rotation = [*stayed, *(target for target in self.targets if target.in_rotation and target not in stayed)]
+        self._out = [target for target in self.targets if not target.in_rotation]
+        self._queue.wake_all()
 
     def close(self) -> None:
-        """Close idle connections now, the others when they become free (a reload replaces this object)."""
-        self._closed = True
-        while self._idle:
-            self._idle.pop().close()
+        """End the checks and close idle connections now, the others when they become free (a reload replaces this)."""
+        for check in self._checks:
+            check.cancel()
+        for target in self.targets:
+            target.close()

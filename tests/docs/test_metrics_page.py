@@ -8,7 +8,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.admin.metrics import render
 from gateway.admin.server import AdminServer
-from gateway.admin.snapshot import IssuerSnapshot, Snapshot, UpstreamSnapshot, WorkerSnapshot
+from gateway.admin.snapshot import (
+    IssuerSnapshot,
+    Snapshot,
+    TargetSnapshot,
+    TlsSnapshot,
+    UpstreamSnapshot,
+    WorkerSnapshot,
+)
 
 from .pages import code, read, rows, sections
 
@@ -31,7 +38,8 @@ SNAPSHOT = Snapshot(
     log_dropped=0,
     log_error=None,
     issuers=(IssuerSnapshot("i", "https://i.example", ("k",), (), 1.0, 1.0, None),),
-    upstreams=(UpstreamSnapshot("u", "u.example", 1, 1, 0, 0),),
+    upstreams=(UpstreamSnapshot("u", "u.example", 1, 1, 0, 0, (TargetSnapshot("u.example", 1, 1, 0),)),),
+    tls=TlsSnapshot(loaded_at=1.0, expires_at=2.0, error=None, handshake_failures=0, last_failure=None),
     workers=(WorkerSnapshot(worker=1, pid=7, generation=1, state="ready", started_at=1.0, connections=1),),
 )
 
@@ -63,6 +71,7 @@ def test_no_metric_is_documented_that_does_not_exist() -> None:
     [
         ("scopegate_token_checks_total", "source"),
         ("scopegate_upstream_connections", "state"),
+        ("scopegate_target_connections", "state"),
         ("scopegate_access_log_lines_total", "fate"),
     ],
 )

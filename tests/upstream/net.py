@@ -1,6 +1,7 @@
 """Upstreams on real sockets, and what asks them."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -43,11 +44,15 @@ class Server:
 
     Attributes:
         visits: request lines, in the order of arrival.
+        hosts: their Host fields.
+        bodies: what followed those heads that announce a length.
         connections: that were opened.
     """
 
     answer: bytes = OK
     visits: list[str] = field(default_factory=list)
+    hosts: list[str] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
     connections: int = 0
     port: int = 0
 
@@ -87,8 +92,11 @@ class Server:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 self.visits.append(head.partition(b" HTTP")[0].decode())
+                self.hosts += re.findall(r"\r\nHost: (.+?)\r\n", head.decode())
                 if not self.answer:
                     break
+                for length in re.findall(rb"\r\nContent-Length: ([1-9][0-9]*)\r\n", head):
+                    self.bodies.append(await reader.readexactly(int(length)))
                 writer.write(self.answer)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
