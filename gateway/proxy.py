@@ -28,10 +28,12 @@ class Proxy:
         rules: the configuration in force; replace the attribute to change it.
         recorder: takes one record a request.
         clock: seconds since the epoch.
+        max_requests: in flight at a time; those beyond are refused.
     """
 
-    def __init__(self, rules: Rules, recorder: Recorder, clock: Callable[[], float]) -> None:
+    def __init__(self, rules: Rules, recorder: Recorder, clock: Callable[[], float], max_requests: int) -> None:
         self.rules = rules
+        self._max_requests = max_requests
         self._recorder = recorder
         self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
@@ -51,6 +53,9 @@ class Proxy:
                 exchange.refuse(received)
                 return
             exchange.take_head(received)
+            if self._recorder.in_flight > self._max_requests:
+                exchange.refuse(Denial(Reason.OVERLOADED, f"{self._max_requests} requests are in flight already"))
+                return
             self._travel(exchange, known)
             if alike is None and exchange.denial is None:
                 connection.familiar = familiar(rules, message, received, exchange.judgement)
@@ -62,6 +67,7 @@ class Proxy:
         self._exchange(connection, None).refuse(denial)
 
     def _exchange(self, connection: ClientConnection, message: RawRequestMessage | None) -> Exchange:
+        self._recorder.in_flight += 1
         return Exchange(connection, message, self.rules, self._recorder.record, self._later, self._clock())
 
     def _travel(self, exchange: Exchange, known: Known = UNKNOWN, *, looked: bool = False) -> None:
@@ -70,7 +76,12 @@ class Proxy:
         exchange.judgement = judgement = judge(exchange.head, rules.table, rules.verifier, self._clock(), known)
         outcome = judgement.outcome
         if isinstance(outcome, Allow) and judgement.route is not None:
-            upstream = rules.upstreams[judgement.route.upstream]
+            route = judgement.route
+            if route.max_body is not None and not exchange.bound_body(route.max_body):
+                return
+            upstream = rules.upstreams[route.upstream]
+            if upstream.total_timeout is not None:
+                exchange.bound_time(upstream.total_timeout)
             if not exchange.forward_at_once(upstream):
                 exchange.wait()
                 self._later(exchange, exchange.forward(upstream))

@@ -58,16 +58,21 @@ class Recorder:
     Args:
         access_log: where the lines go.
         counters: what is counted.
+
+    Attributes:
+        in_flight: exchanges that are not over; whoever begins one counts it.
     """
 
     def __init__(self, access_log: AccessLog, counters: Counters) -> None:
         self._log = access_log
         self._counters = counters
+        self.in_flight = 0
         self._waiting: list[tuple[Exchange, float]] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def record(self, exchange: Exchange) -> None:
         """Take an exchange that is over."""
+        self.in_flight -= 1
         self._waiting.append((exchange, time.perf_counter() - exchange.started))
         if len(self._waiting) >= AT_ONCE:
             self.flush()

@@ -134,7 +134,7 @@ def _load_pair(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise TlsFileError("key", f"{key} does not belong to the certificate in {certificate}") from error
-        raise TlsFileError("key", f"{key} holds no private key that can be used ({fault(error)})") from error
+        raise TlsFileError("key", f"{key} holds no private key in PEM form") from error
 
 
 def _load_authorities(context: ssl.SSLContext, name: str, path: Path) -> None:
@@ -142,7 +142,7 @@ def _load_authorities(context: ssl.SSLContext, name: str, path: Path) -> None:
     try:
         context.load_verify_locations(path)
     except ssl.SSLError as error:
-        raise TlsFileError(name, f"{path} holds no certificates that can be used ({fault(error)})") from error
+        raise TlsFileError(name, f"{path} holds no certificate that can be used") from error
 
 
 def _certificates(name: str, path: Path) -> list[x509.Certificate]:

@@ -90,6 +90,9 @@ def status(snapshot: Snapshot) -> dict[str, object]:
     ]
     for worker in shown["workers"]:
         worker["started_at"] = None if worker["started_at"] is None else timestamp(worker["started_at"])
+    if shown["tls"] is not None:
+        for name in ("loaded_at", "expires_at"):
+            shown["tls"][name] = timestamp(shown["tls"][name])
     for issuer in shown["issuers"]:
         for name in ("fetched_at", "attempted_at"):
             issuer[name] = None if issuer[name] is None else timestamp(issuer[name])

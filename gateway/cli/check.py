@@ -9,9 +9,11 @@ from pathlib import Path
 import click
 from rich_click import RichCommand
 
+from gateway import build
 from gateway.config import ConfigError, Document, read_file, read_yaml
 from gateway.config.gateway_file import GatewayConfig, IssuerConfig, parse
 from gateway.issuer import settings
+from gateway.tls import TlsFileError, server_context
 
 BAD_CONFIGURATION = 3
 
@@ -50,7 +52,8 @@ def examine(path: Path, environ: Mapping[str, str]) -> GatewayConfig | list[Conf
     document = read_yaml(text, file)
     if isinstance(document, list):
         return document
-    errors = [
+    errors = [*_tls(document, config, path.parent)]
+    errors += [
         error
         for name, issuer in config.issuers.items()
         for error in (
@@ -77,6 +80,20 @@ def summary(path: Path, config: GatewayConfig) -> str:
     of = counts(config)
     parts = [f"{of[noun]} {noun if of[noun] != 1 else noun[:-1]}" for noun in ("issuers", "upstreams", "routes")]
     return f"{path} is sound: {', '.join(parts)}, of which {of['public']} public"
+
+
+def _tls(document: Document, config: GatewayConfig, base: Path) -> Iterator[ConfigError]:
+    """The files of TLS, towards clients and towards upstreams."""
+    if config.tls is not None:
+        try:
+            server_context(build.server_files(config.tls, base))
+        except TlsFileError as error:
+            yield document.error(("tls", error.key), error.message)
+    for name, upstream in config.upstreams.items():
+        try:
+            build.upstream_tls(upstream.tls, base)
+        except TlsFileError as error:
+            yield document.error(("upstreams", name, "tls", error.key), error.message)
 
 
 def _keys_file(document: Document, name: str, issuer: IssuerConfig, base: Path) -> Iterator[ConfigError]:

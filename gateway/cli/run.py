@@ -61,8 +61,8 @@ def run(file: Path, workers: int) -> None:
     """Run the gateway.
 
     SIGTERM and SIGINT drain it: readiness goes first, requests in flight finish; a second SIGINT ends it at once.
-    SIGHUP and SIGUSR2 read the configuration anew and replace the workers without losing a request (not with one
-    worker alone). SIGUSR1 opens the access log anew.
+    SIGHUP and SIGUSR2 read the configuration anew and replace the workers without losing a request; one worker alone
+    takes a new certificate only. SIGUSR1 opens the access log anew.
     Exit code 3 means a bad configuration or file, 4 an address that cannot be listened on.
     """
     configure_logging(logging.INFO)
@@ -132,14 +132,27 @@ def _run(serving: Coroutine[None, None, bool]) -> None:
 async def _serve(gateway: Gateway, surroundings: Surroundings) -> bool:
     loop = asyncio.get_running_loop()
     end = _End()
+    asked = asyncio.Event()
     for number in (signal.SIGHUP, signal.SIGUSR2):
-        loop.add_signal_handler(number, log.warning, "one process cannot replace itself: run it with --workers 2")
+        loop.add_signal_handler(number, asked.set)
     loop.add_signal_handler(signal.SIGUSR1, log.info, "nothing to reopen yet")
     await gateway.start()
     calm_collector()
     loop.add_signal_handler(signal.SIGUSR1, gateway.reopen_log)
+    refreshing = asyncio.create_task(_refresh_when(asked, gateway))
     async with surroundings(gateway):
-        return await end.after(gateway.drain, gateway.close)
+        in_order = await end.after(gateway.drain, gateway.close)
+    refreshing.cancel()
+    return in_order
+
+
+async def _refresh_when(asked: asyncio.Event, gateway: Gateway) -> None:
+    """What one process can do of a reload."""
+    while True:
+        await asked.wait()
+        asked.clear()
+        await gateway.refresh_certificate()
+        log.warning("one process takes a new certificate, but cannot replace itself: run it with --workers 2")
 
 
 async def _supervise(configuration: Configuration, workers: int) -> bool:

@@ -8,7 +8,9 @@ as the whole journey of a request.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import socket
+import ssl
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -112,6 +114,8 @@ class ClientConnection(asyncio.Protocol):
     Attributes:
         exchange: the request that is being answered, None between requests.
         peer: the client's address.
+        scheme: http or https.
+        client_certificate: the SHA-256 of the client's verified certificate (DER, RFC 8705 §3.1); None without one.
         closing: whether no request will be taken after the present one.
         retiring: whether the next request will be the last; its answer says so (Connection: close).
         forwarding: field lines about the way of requests to here, remembered with the Host that they hold.
@@ -141,6 +145,8 @@ class ClientConnection(asyncio.Protocol):
         self.retiring = False
         self.deadline = NEVER
         self.peer = ""
+        self.scheme = "http"
+        self.client_certificate: bytes | None = None
         self.forwarding: tuple[str, bytes] | None = None
         self.familiar: object = None
 
@@ -151,6 +157,9 @@ class ClientConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         peername = transport.get_extra_info("peername")
         self.peer = str(peername[0]) if isinstance(peername, tuple) else ""
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None:
+            self._secured(tls)
         self._parser = HttpRequestParser(
             self,  # type: ignore[arg-type]  # only its stream's flow control calls it
             self._registry.loop,
@@ -164,6 +173,12 @@ class ClientConnection(asyncio.Protocol):
             self._transport.abort()
             return
         self.deadline = self._now() + self._limits.head_timeout
+
+    def _secured(self, tls: ssl.SSLObject) -> None:
+        self.scheme = "https"
+        certificate = tls.getpeercert(binary_form=True)
+        if certificate is not None:
+            self.client_certificate = hashlib.sha256(certificate).digest()
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come: of a head, of a body, or of the request after the present one."""

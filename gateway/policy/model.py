@@ -148,6 +148,7 @@ class Route:
         forward_token: whether the Authorization field goes on to the upstream.
         allow_in_path: doubtful forms that this route accepts.
         websocket: None where nothing may be upgraded.
+        max_body: bytes of a request's body at most; None for any number.
     """
 
     id: str
@@ -158,3 +159,4 @@ class Route:
     forward_token: bool = False
     allow_in_path: frozenset[Oddity] = frozenset()
     websocket: WebSocketTerms | None = None
+    max_body: int | None = None

@@ -66,10 +66,15 @@ SECOND_WORDS = [
     "X-Rewrite-URL",
 ]
 UNCHECKED = ["X-Real-IP", "X-Client-IP", "True-Client-IP", "X-Forwarded-Uri", "X-Forwarded-Method", "X-Forwarded-Port"]
+CERTIFICATES = [
+    *["Client-Cert", "Client-Cert-Chain", "X-Client-Cert", "X-Client-Certificate", "X-SSL-Client-Verify", "X-SSL-Cert"],
+    *["X-SSL-Client-S-DN", "SSL-Client-Cert", "X-Forwarded-Client-Cert", "X-Forwarded-Tls-Client-Cert-Info"],
+    *["X-ARR-ClientCert", "X-Amzn-Mtls-Clientcert-Leaf", "X_SSL_Client_Cert", "X-TLS-Client-Cert"],
+]
 OURS = ["X-Request-Id", *(name.decode() for name in IDENTITY_FIELDS)]
 
 
-@pytest.mark.parametrize("name", [*HOP_BY_HOP, "Proxy-Authorization", *SECOND_WORDS, *UNCHECKED, *OURS])
+@pytest.mark.parametrize("name", [*HOP_BY_HOP, "Proxy-Authorization", *SECOND_WORDS, *UNCHECKED, *CERTIFICATES, *OURS])
 @pytest.mark.parametrize("spell", [str, str.upper, str.lower], ids=["as is", "upper", "lower"])
 def test_a_field_that_misleads_the_upstream_does_not_go_on(name: str, spell: type[str]) -> None:
     value = b"chunked" if name == "Transfer-Encoding" else b"x"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from gateway.access.writer import whole_lines
-from gateway.admin.snapshot import IssuerSnapshot, Snapshot, UpstreamSnapshot
+from gateway.admin.snapshot import IssuerSnapshot, Snapshot, TlsSnapshot, UpstreamSnapshot
 from gateway.app import AddressError
 from gateway.config import HostPort
 from gateway.supervisor.child import Child
@@ -42,7 +42,7 @@ ONE = Snapshot(
     upstreams=(UPSTREAM,),
 )
 OF_THE_WHOLE = {"version", "config_rev", "started_at", "ready", "duration_bounds", "workers", "worker_restarts"}
-COMBINED_OTHERWISE = {"requests", "durations", "log_error", "issuers", "upstreams"}
+COMBINED_OTHERWISE = {"requests", "durations", "log_error", "tls", "issuers", "upstreams"}
 
 
 def test_a_snapshot_survives_its_way_through_json() -> None:
@@ -72,6 +72,17 @@ def test_an_issuer_is_shown_as_the_worker_sees_it_that_is_worst_off() -> None:
     workers = [dataclasses.replace(ONE, issuers=(issuer,)) for issuer in (ISSUER, stale, failing)]
     assert combine(ONE, workers[:2]).issuers == (stale,)
     assert combine(ONE, workers).issuers == (failing,)
+
+
+def test_of_tls_any_error_is_shown_with_the_failures_of_all() -> None:
+    well = TlsSnapshot(loaded_at=2.0, expires_at=9.0, error=None, handshake_failures=3, last_failure="a: b")
+    stale = TlsSnapshot(loaded_at=1.0, expires_at=5.0, error="broken", handshake_failures=4, last_failure=None)
+    workers = [dataclasses.replace(ONE, tls=tls) for tls in (well, stale)]
+    expected = dataclasses.replace(well, error="broken", handshake_failures=7)
+    assert combine(ONE, workers).tls == expected
+    left = remains(workers[1]).tls
+    assert left == dataclasses.replace(stale, error=None)
+    assert combine(dataclasses.replace(ONE, tls=stale), [ONE]).tls is None
 
 
 def test_a_worker_that_has_ended_leaves_its_counters_only() -> None:
