@@ -13,10 +13,10 @@ from rich_click import RichCommand, RichGroup
 
 from gateway.client.secret_file import parse_secret
 from gateway.config import read_file
+from gateway.issuer.errors import StateError
 from gateway.issuer.running import RunningIssuer
 from gateway.issuer.secrets import hash_secret
 from gateway.issuer.settings import IssuerSettings, parse
-from gateway.issuer.state import StateError
 
 BAD_CONFIGURATION: Final = 3
 CANNOT_REACH: Final = 4

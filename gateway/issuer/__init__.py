@@ -7,18 +7,3 @@
 
 `token_endpoint` is these four in order, `server` its HTTP side, `running` the socket and the state file around it.
 """
-
-from gateway.issuer.running import RunningIssuer
-from gateway.issuer.server import AuthorizationServer
-from gateway.issuer.settings import ClientSettings, IssuerSettings, parse
-from gateway.issuer.state import IssuerState, StateError
-
-__all__ = [
-    "AuthorizationServer",
-    "ClientSettings",
-    "IssuerSettings",
-    "IssuerState",
-    "RunningIssuer",
-    "StateError",
-    "parse",
-]

@@ -43,3 +43,7 @@ class TokenError:
 def allowed_text(text: str) -> str:
     """The text in the characters that RFC 6749 §5.2 allows in error_description: others turn into `'` or `?`."""
     return _NOT_ALLOWED.sub("?", text.replace('"', "'"))[:_LONGEST_DESCRIPTION]
+
+
+class StateError(OSError):
+    """The state file cannot be used; the message names it and says why."""

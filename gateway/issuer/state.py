@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.issuer.errors import StateError
 from gateway.issuer.keys import ALGORITHMS, Algorithm, SigningKey, create_key, read_key
 
 SCHEMA_VERSION = 1
@@ -40,10 +41,6 @@ _signing_keys = Table(
     Column("private_pem", Text, nullable=False),
     Column("created_at", Float, nullable=False),
 )
-
-
-class StateError(OSError):
-    """The state file cannot be used; the message names it and says why."""
 
 
 class IssuerState:

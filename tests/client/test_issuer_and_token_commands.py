@@ -16,8 +16,9 @@ from click.testing import CliRunner, Result
 
 from gateway.cli.issuer import issuer
 from gateway.cli.token import in_words, token
-from gateway.issuer import IssuerSettings, RunningIssuer, parse
+from gateway.issuer.running import RunningIssuer
 from gateway.issuer.secrets import ScryptCost, hash_secret, verify_secret
+from gateway.issuer.settings import IssuerSettings, parse
 
 TEXT = f"""
 listen: 127.0.0.1:0

@@ -11,8 +11,10 @@ import aiohttp
 import pytest
 
 from gateway.config import HostPort
-from gateway.issuer import IssuerState, RunningIssuer, StateError
+from gateway.issuer.errors import StateError
 from gateway.issuer.keys import create_key, read_key, thumbprint
+from gateway.issuer.running import RunningIssuer
+from gateway.issuer.state import IssuerState
 
 from .issuer_case import Clock, settings
 
