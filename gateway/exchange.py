@@ -255,7 +255,7 @@ class Exchange:
             self,
             self._request_head(received, connection.host_line),
             complete=not to_come,
-            answer_has_body=received.head.method != "HEAD"
+            answer_has_body=received.head.method != "HEAD",
         )
         if to_come and received.special and Kind.EXPECT in received.special:
             self._waits_for_continue = True

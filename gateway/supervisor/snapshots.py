@@ -90,17 +90,18 @@ def combine(own: Snapshot, others: Sequence[Snapshot]) -> Snapshot:
         requests=dict(requests),
         durations=tuple(map(sum, zip_longest(*(snapshot.durations for snapshot in every), fillvalue=0))),
         log_error=next((snapshot.log_error for snapshot in every if snapshot.log_error is not None), None),
-        tls=_tls([snapshot.tls for snapshot in every if snapshot.tls is not None]) if others else own.tls,
+        tls=_tls(own, others),
         issuers=_worst(issuer for snapshot in others for issuer in snapshot.issuers),
         upstreams=_summed(upstream for snapshot in others for upstream in snapshot.upstreams),
         **sums,
     )
 
 
-def _tls(each: Sequence[TlsSnapshot]) -> TlsSnapshot | None:
+def _tls(own: Snapshot, others: Sequence[Snapshot]) -> TlsSnapshot | None:
     """The state of the worker that looked last, but for the error of any, and the failures of all."""
-    if not each:
-        return None
+    each = [snapshot.tls for snapshot in (own, *others) if snapshot.tls is not None]
+    if not any(snapshot.tls for snapshot in others):
+        return None if others else own.tls
     return replace(
         max(each, key=lambda tls: tls.loaded_at),
         error=next((tls.error for tls in each if tls.error is not None), None),
