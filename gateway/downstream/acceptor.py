@@ -18,9 +18,6 @@ AT_A_TIME = 64
 EXHAUSTED_SECONDS = 1.0
 """How long to accept none after the system refused one: out of descriptors or of memory."""
 
-SHUTDOWN_SECONDS = 2.0
-"""How long a client may take to answer the end of its connection (close_notify, RFC 8446 §6.1)."""
-
 
 class Room(Protocol):
     """Knows how many connections there may be."""
@@ -43,21 +40,24 @@ class TlsAcceptor:
         connection: makes the protocol of a connection whose handshake is over.
         room: for further connections.
         handshake_timeout: seconds from accepting to the handshake's end.
+        shutdown_timeout: seconds to take what is left of an answer, and to agree to the end (RFC 8446 §6.1).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what accepting needs of its surroundings
         self,
         listening: socket.socket,
         tls: ServerTls,
         connection: Callable[[], asyncio.Protocol],
         room: Room,
         handshake_timeout: float,
+        shutdown_timeout: float,
     ) -> None:
         self._listening = listening
         self._tls = tls
         self._connection = connection
         self._room = room
         self._handshake_timeout = handshake_timeout
+        self._shutdown_timeout = shutdown_timeout
         self._loop = asyncio.get_running_loop()
         self._handshakes: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -117,7 +117,7 @@ class TlsAcceptor:
                 client,
                 ssl=self._tls.context,
                 ssl_handshake_timeout=self._handshake_timeout,
-                ssl_shutdown_timeout=SHUTDOWN_SECONDS,
+                ssl_shutdown_timeout=self._shutdown_timeout,
             )
         except OSError as error:
             self._tls.failed(address, error)

@@ -29,6 +29,9 @@ UNBOUNDED = 2**31 - 1
 LINGER_SECONDS = 2.0
 """How long what a client still sends is thrown away after a final answer: a reset would overtake the answer."""
 
+FAREWELL_SECONDS = 5.0
+"""How long an idle client may take to agree to the end of TLS: many look at a connection only when they need it."""
+
 LINGER_BYTES = 1 << 20
 """How much of it."""
 
@@ -299,6 +302,8 @@ class ClientConnection(asyncio.Protocol):
         """Take no further request; the one in flight is answered."""
         self.closing = True
         if self._waiting and self._head_bytes == 0:
+            if self.scheme == "https":
+                self.deadline = self._now() + FAREWELL_SECONDS
             self._transport.close()
 
     def expire(self) -> None:
@@ -309,8 +314,9 @@ class ClientConnection(asyncio.Protocol):
         self._reset()
 
     def _reset(self) -> None:
-        if not self._transport.is_closing():
-            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        plain = self._transport.get_extra_info("socket")  # None under TLS that has ended
+        if plain is not None and not self._transport.is_closing():
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._transport.abort()
 
     # Heads

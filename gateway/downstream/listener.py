@@ -65,8 +65,14 @@ class Listener:
         """Accept from a socket that listens already and is ours from now on; returns its port."""
         port = int(listening.getsockname()[1])
         if self._tls is not None:
-            timeout = self.limits.head_timeout
-            self._acceptor = TlsAcceptor(listening, self._tls, self._connection, self, timeout)
+            self._acceptor = TlsAcceptor(
+                listening,
+                self._tls,
+                self._connection,
+                self,
+                handshake_timeout=self.limits.head_timeout,
+                shutdown_timeout=self.limits.body_idle_timeout,
+            )
         else:
             self._server = await self.loop.create_server(self._connection, sock=listening, backlog=BACKLOG)
         return port

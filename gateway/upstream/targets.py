@@ -19,6 +19,9 @@ from gateway.upstream.waiting import Queue
 
 log = logging.getLogger(__name__)
 
+FAREWELL_SECONDS = 1.0
+"""How long a connection that is of no use any more may take to end TLS; until then it keeps its place."""
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
@@ -164,6 +167,7 @@ class Target:
                     address.port,
                     ssl=self._shared.tls if address.tls else None,
                     server_hostname=address.server_name,
+                    ssl_shutdown_timeout=FAREWELL_SECONDS if address.tls else None,
                 )
         except TimeoutError:
             failure = timed_out(f"no connection to {address.authority} within {seconds:.3g} s")

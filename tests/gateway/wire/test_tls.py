@@ -18,7 +18,7 @@ from .conftest import Start
 from .gate import Gate
 from .patience import PATIENCE, eventually
 from .raw_client import RawClient, request
-from .raw_upstream import RawUpstream
+from .raw_upstream import RawUpstream, Visit, replies
 
 
 @pytest.fixture
@@ -54,6 +54,38 @@ async def test_requests_are_answered_over_tls(secure: Gate, authority: Authority
         answer = await one.ask(request("POST /public/x", "Content-Length: 200000", body=b"x" * 200_000))
     assert answer.status == 200
     assert len(secure.upstream.last.body) == 200_000
+
+
+@pytest.mark.both_loops
+async def test_a_long_answer_reaches_a_slow_client_whole_although_the_connection_ends(
+    secure: Gate, authority: Authority
+) -> None:
+    secure.upstream.play = replies(b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + b"x" * 3_000_000)
+    async with client(secure, authority.trusting()) as one:
+        await one.send(request("GET /public/x", "Connection: close"))
+        await secure.upstream.visited()
+        await asyncio.sleep(0.05)
+        answer = await one.answer()
+        assert (len(answer.body), answer.whole, answer["Connection"]) == (3_000_000, True, "close")
+        assert await one.rest() == b""
+
+
+@pytest.mark.both_loops
+async def test_an_answer_that_breaks_off_is_seen_to_be_incomplete(secure: Gate, authority: Authority) -> None:
+    seen = asyncio.Event()
+
+    async def break_off(visit: Visit) -> None:
+        await visit.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        await seen.wait()
+        visit.close()
+
+    secure.upstream.play = break_off
+    async with client(secure, authority.trusting()) as one:
+        await one.send(request())
+        await one.reader.readuntil(b"abc\r\n")
+        seen.set()
+        assert await one.rest() == b""
+    assert (await secure.record())["aborted"]
 
 
 async def test_the_upstream_learns_that_the_client_spoke_tls(secure: Gate, authority: Authority) -> None:
