@@ -93,6 +93,9 @@ def status(snapshot: Snapshot) -> dict[str, object]:
     if shown["tls"] is not None:
         for name in ("loaded_at", "expires_at"):
             shown["tls"][name] = timestamp(shown["tls"][name])
+    for target in (target for upstream in shown["upstreams"] for target in upstream["targets"]):
+        for name in ("ejected_until", "failed_at"):
+            target[name] = None if target[name] is None else timestamp(target[name])
     for issuer in shown["issuers"]:
         for name in ("fetched_at", "attempted_at"):
             issuer[name] = None if issuer[name] is None else timestamp(issuer[name])

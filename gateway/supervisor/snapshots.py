@@ -139,8 +139,17 @@ def _sum(one: UpstreamSnapshot, other: UpstreamSnapshot) -> UpstreamSnapshot:
         idle=one.idle + other.idle,
         connecting=one.connecting + other.connecting,
         waiting=one.waiting + other.waiting,
-        targets=tuple(map(_sum_of_target, one.targets, other.targets)),
+        targets=_summed_targets((*one.targets, *other.targets)),
     )
+
+
+def _summed_targets(targets: Iterable[TargetSnapshot]) -> tuple[TargetSnapshot, ...]:
+    """By place: workers of an earlier configuration may have had others."""
+    sums: dict[str, TargetSnapshot] = {}
+    for target in targets:
+        known = sums.get(target.authority)
+        sums[target.authority] = target if known is None else _sum_of_target(known, target)
+    return tuple(sums.values())
 
 
 def _sum_of_target(one: TargetSnapshot, other: TargetSnapshot) -> TargetSnapshot:

@@ -303,6 +303,8 @@ class UpstreamConnection(asyncio.Protocol):
             exchange.on_head(message)
         elif message.code == 101:
             if self._may_switch and behind is not None:
+                if self._origin.watchful:
+                    self._origin.answered(self, message.code)
                 exchange.on_switch(message, behind)
             else:
                 self._fail(invalid("the answer switches protocols, which was not asked for, or not to which"))

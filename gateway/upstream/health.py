@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import re
 import ssl
 from collections.abc import Callable
 
+from gateway.tls import fault
 from gateway.upstream.settings import Address, HealthSettings
+
+log = logging.getLogger(__name__)
 
 HEAD_BYTES = 16 * 1024
 """Most of an answer's head that is read."""
@@ -43,7 +47,11 @@ class HealthCheck:
     async def run(self) -> None:
         """Check until cancelled."""
         while True:
-            self.take(await self.check())
+            try:
+                self.take(await self.check())
+            except Exception as error:  # a check that breaks must not end the checking
+                log.exception("the health check of %s failed unexpectedly", self._address.authority)
+                self.take(f"an unexpected error ({type(error).__name__})")
             # Replicas and workers that start together must not ask together for ever.
             await asyncio.sleep(self._settings.interval * random.uniform(0.9, 1.1))  # noqa: S311 - protects nothing
 
@@ -66,7 +74,7 @@ class HealthCheck:
         except TimeoutError:
             return f"no answer within {self._settings.timeout:g} s"
         except OSError as error:
-            return error.strerror or str(error)
+            return fault(error)
         except asyncio.IncompleteReadError:
             return "the connection ended before the answer"
         except asyncio.LimitOverrunError:

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from gateway.upstream.health import HEAD_BYTES, HealthCheck
-from gateway.upstream.settings import HealthSettings
+from gateway.upstream.settings import Address, HealthSettings
 
 from .net import OK, UNAVAILABLE, Clock, Server, ask, eventually, refused, servers, upstream_of
 
@@ -127,6 +127,19 @@ async def test_a_good_check_does_not_end_an_ejection() -> None:
         target.set_health(False, "the health check failed: x")
         target.set_health(True, "the health check is good")
         assert not target.in_rotation
+
+
+async def test_a_check_that_breaks_does_not_end_the_checking(caplog: pytest.LogCaptureFixture) -> None:
+    told: list[str] = []
+    # Such a label can't be looked up, which is an error of its own kind.
+    settings = HealthSettings("/", interval=0.001, unhealthy_after=3)
+    check = HealthCheck(settings, Address("a" * 70, 80), None, lambda _, cause: told.append(cause))
+    running = asyncio.create_task(check.run())
+    await eventually(lambda: told)
+    running.cancel()
+    await asyncio.wait([running])
+    assert told == ["the health check failed: an unexpected error (UnicodeError)"]
+    assert len(caplog.records) >= 3
 
 
 async def test_closing_an_upstream_ends_its_checks() -> None:
