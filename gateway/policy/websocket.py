@@ -54,4 +54,4 @@ def _switches_to_websocket(fields: Sequence[Field]) -> bool:
 
 
 def _values(fields: Sequence[Field], name: bytes) -> list[bytes]:
-    return [value.strip() for each, value in fields if each.lower() == name]
+    return [value.strip(b" \t") for each, value in fields if each.lower() == name]

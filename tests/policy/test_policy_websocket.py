@@ -47,6 +47,7 @@ def test_with_one_of_its_fields_twice_it_is_none(name: bytes) -> None:
         (b"Upgrade", b"websocket, h2c"),
         (b"Upgrade", b"websocket/13"),
         (b"Upgrade", b"h2c"),
+        (b"Upgrade", b"\x0bwebsocket"),
         (b"Sec-WebSocket-Version", b"8"),
         (b"Sec-WebSocket-Version", b"13, 8"),
         (b"Sec-WebSocket-Key", b""),
@@ -57,9 +58,7 @@ def test_with_one_of_its_fields_twice_it_is_none(name: bytes) -> None:
     ],
 )
 def test_with_another_value_it_is_none(name: bytes, value: bytes) -> None:
-    fields = OPENING | {name: value}
-    stripped = value.strip() == OPENING[name]
-    assert key(list(fields.items())) == (KEY if stripped else None)
+    assert key(list((OPENING | {name: value}).items())) is None
 
 
 @pytest.mark.parametrize("field", [(b"Content-Length", b"2"), (b"Transfer-Encoding", b"chunked")])

@@ -510,8 +510,9 @@ async def test_it_ends_when_the_token_expires_whatever_moves(start: Start, leewa
     assert record["ms_total"] >= 290
 
 
-async def test_it_outlives_its_token_where_the_route_says_so(start: Start) -> None:
-    gate = await start(routes=routes(end_at_expiry=False), clock=Clock(NOW + 599.9))
+async def test_it_outlives_its_token_where_the_route_says_so_and_the_time_of_an_exchange(start: Start) -> None:
+    total = {"total_timeout": "200ms"}
+    gate = await start(routes=routes(end_at_expiry=False), clock=Clock(NOW + 599.9), upstream=total)
     gate.upstream.play = echo
     async with gate.connect() as client:
         await open_socket(gate, client)
@@ -645,6 +646,19 @@ async def test_a_tunnel_takes_one_of_the_upstreams_connections_until_it_ends(sta
     gate.upstream.play = replies(OK)
     assert (await gate.ask(request("GET /public/x"))).status == 200
     assert gate.upstream.connections == 2
+
+
+async def test_a_handshake_can_be_the_trial_that_brings_an_upstream_back(start: Start) -> None:
+    gate = await start(routes=routes(), upstream={"ejection": {"failures": 1, "for": "100ms"}})
+    gate.upstream.play = replies(b"", close=True)
+    assert (await gate.ask(request("GET /public/x"))).status == 502
+    gate.upstream.play = echo
+    await asyncio.sleep(0.15)
+    async with gate.connect() as client:
+        await open_socket(gate, client)
+        gate.upstream.play = replies(OK)
+        for _ in range(3):
+            assert (await gate.ask(request("GET /public/x"))).status == 200
 
 
 # Answers that come bit by bit
