@@ -231,7 +231,7 @@ class Target:
 
     def may_be_tried(self, now: float, *, alone: bool) -> bool:
         """Whether one request may go here although the others go elsewhere, or nowhere if there is no other."""
-        return (self.healthy or alone) and self.circuit.trial_is_due(now)
+        return (self.healthy or alone) and self.has_room and self.circuit.trial_is_due(now)
 
     def set_health(self, healthy: bool, cause: str) -> None:  # noqa: FBT001 - the very thing that is told
         """What active checks say from now on."""

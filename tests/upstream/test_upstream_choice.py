@@ -8,6 +8,7 @@ import pytest
 
 from gateway.policy.denial import Reason
 from gateway.upstream.connection import UpstreamConnection
+from gateway.upstream.failure import UpstreamFailure
 from gateway.upstream.settings import Address, EjectionSettings
 
 from .net import UNAVAILABLE, Clock, ask, ask_over, eventually, refused, servers, taken, upstream_of
@@ -129,6 +130,23 @@ async def test_connections_to_an_ejected_target_are_not_kept() -> None:
             await upstream.connect(fresh=True)
         assert target.figures["idle"] == 0
         assert all(connection._origin is not target for connection in [upstream.take_idle()] if connection)
+
+
+async def test_a_trial_waits_for_no_place_at_a_target_that_is_still_busy() -> None:
+    clock = Clock()
+    async with servers(2) as (first, second), upstream_of([first, second], clock, max_connections=1) as upstream:
+        target = upstream.targets[0]
+        straggler = await taken(upstream)
+        assert straggler._origin is target
+        for _ in range(5):
+            target.failed(straggler, UpstreamFailure(Reason.UPSTREAM_TIMEOUT, "no answer came in time"))
+        clock.now += 10.0
+        assert [await ask(upstream) for _ in range(3)] == [200] * 3
+        assert (first.visits, len(second.visits)) == ([], 3)
+        straggler.close()
+        await eventually(lambda: target.has_room)
+        assert await ask(upstream) == 200
+        assert len(first.visits) == 1
 
 
 async def test_where_no_target_is_left_a_request_fails_at_once() -> None:

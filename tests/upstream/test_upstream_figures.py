@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
+import orjson
 import pytest
 
 from gateway.admin.metrics import render
 from gateway.admin.server import status
 from gateway.admin.snapshot import TargetSnapshot, UpstreamSnapshot
-from gateway.supervisor.snapshots import combine, nothing
+from gateway.supervisor.snapshots import combine, nothing, pack, unpack
 
 WELL = TargetSnapshot("a:1", open=3, idle=2, outstanding=1)
 ILL = TargetSnapshot("a:1", 1, 0, 1, healthy=False, last_error="status 503", failed_at=10.0)
@@ -36,6 +37,11 @@ def test_workers_are_shown_as_one_and_targets_by_place(
     workers = [replace(own, upstreams=(shown(*targets),)) for targets in (one, other)]
     [upstream] = combine(own, workers).upstreams
     assert upstream.targets == together
+
+
+def test_targets_survive_their_way_from_worker_to_supervisor() -> None:
+    snapshot = replace(nothing(0.0), upstreams=(shown(EJECTED, ILL),))
+    assert unpack(orjson.loads(orjson.dumps(pack(snapshot)))) == snapshot
 
 
 def test_status_shows_times_as_text() -> None:
