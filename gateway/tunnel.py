@@ -117,7 +117,7 @@ class End(asyncio.Protocol):
         self.gone = True
         self._connection.exchange = None
         self._connection.connection_lost(exc)
-        self._tunnel.lost(self, broken=exc is not None)
+        self._tunnel.lost(self, exc)
 
 
 class Tunnel:
@@ -181,8 +181,8 @@ class Tunnel:
     def expire(self) -> None:
         """Its time is up, or that for its last bytes."""
         if self._closing:
-            self._aborted = True
             for end in (self._client, self._upstream):
+                self._aborted = self._aborted or end.transport.get_write_buffer_size() > 0
                 end.transport.abort()
         else:
             self.close("the token has expired" if self._now() >= self._token_ends_at else "idle for too long")
@@ -197,9 +197,10 @@ class Tunnel:
         for end in (self._client, self._upstream):
             end.transport.close()
 
-    def lost(self, end: End, *, broken: bool) -> None:
+    def lost(self, end: End, error: Exception | None) -> None:
         """One side is gone: the other one follows. To the owner it is over when the client's side is."""
-        self._aborted = self._aborted or broken
+        unanswered = self._closing and isinstance(error, TimeoutError)  # the end of TLS, which matters to nobody
+        self._aborted = self._aborted or (error is not None and not unanswered)
         if end is self._client:
             self._owner.on_tunnel_end(aborted=self._aborted)
         if end.other.gone:

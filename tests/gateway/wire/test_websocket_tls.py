@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -56,7 +57,6 @@ async def test_bytes_go_both_ways(secure: Gate, authority: Authority) -> None:
     assert (record["status"], record["bytes_in"]) == (101, 5 + len(MEGABYTE))
 
 
-@pytest.mark.both_loops
 async def test_an_upstream_that_closes_has_said_all(secure: Gate, authority: Authority) -> None:
     async def play(visit: Visit) -> None:
         await switch(visit, b"bye")
@@ -104,6 +104,13 @@ async def test_a_slow_client_holds_the_upstream_back(secure: Gate, authority: Au
 
 
 @pytest.mark.both_loops
+async def test_a_client_that_does_not_agree_to_the_end_has_lost_nothing(secure: Gate, authority: Authority) -> None:
+    async with client(secure, authority) as one:
+        await open_socket(secure, one)
+        cast("asyncio.Transport", one.writer.transport).pause_reading()
+        assert (await secure.record())["aborted"] is False
+
+
 async def test_a_drain_cuts_it_off_in_the_end(secure: Gate, authority: Authority) -> None:
     secure.stopped = True
     async with client(secure, authority) as one:
