@@ -7,7 +7,6 @@ from pathlib import Path
 from .cli_page import page
 from .pages import read
 
-
 ROOT = Path(__file__).parents[2]
 
 
