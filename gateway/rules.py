@@ -14,7 +14,7 @@ from gateway.policy.decision import NO_EVIDENCE, Allow, decide
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.forwarding import TrustedProxies
 from gateway.policy.headers import Field, Kind, ReceivedHead, kind_of
-from gateway.policy.model import RequestHead, Route
+from gateway.policy.model import BearerToken, RequestHead, Route
 from gateway.policy.routes import RouteTable
 from gateway.tokens.key_source import KeySource
 from gateway.tokens.verifier import TokenVerifier, VerifiedToken
@@ -76,6 +76,7 @@ class Known(NamedTuple):
 
 
 UNKNOWN = Known(None, None)
+_BEARER = b"Bearer "
 
 
 def judge(
@@ -89,20 +90,28 @@ def judge(
     if rule.public:
         return Judgement(decide(rule, NO_EVIDENCE), route)
     started = time.perf_counter()
-    verified: VerifiedToken | UnknownKey | Denial
+    verified: VerifiedToken | UnknownKey | Denial | None
     if known.token is not None and verifier.holds(known.token, now):
-        cached, verified = True, known.token
+        verified = known.token
     else:
+        verified = _recall(head, verifier, now)
+    cached = verified is not None
+    if verified is None:
         token = take_token(head)
         if isinstance(token, Denial):
             return Judgement(replace(token, scopes_required=rule.scopes_named), route)
-        recalled = verifier.recall(token, now)
-        cached = recalled is not None
-        verified = recalled if recalled is not None else verifier.verify(token, now)
+        verified = verifier.verify(token, now)
     seconds = time.perf_counter() - started
     if isinstance(verified, VerifiedToken):
         return Judgement(decide(rule, verified.evidence), route, verified, cached, seconds)
     return Judgement(verified, route, None, cached, seconds)
+
+
+def _recall(head: RequestHead, verifier: TokenVerifier, now: float) -> VerifiedToken | Denial | None:
+    """What was found out about these credentials before: they are known to be well-formed if they are known at all."""
+    if len(head.authorization) == 1 and head.authorization[0].startswith(_BEARER):
+        return verifier.recall(BearerToken(head.authorization[0][len(_BEARER) :]), now)
+    return None
 
 
 class Familiar(NamedTuple):

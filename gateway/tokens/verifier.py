@@ -39,6 +39,8 @@ class VerifiedToken(NamedTuple):
         claims: the verified claims.
         evidence: the same, as decisions take them.
         leeway: seconds, of the issuer.
+        valid_from: seconds since the epoch, leeway included.
+        valid_until: the first moment at which it is expired, likewise.
         thumbprint: of the key that signed.
         kid: that key's identifier, or None.
         algorithm: of the signature.
@@ -50,6 +52,8 @@ class VerifiedToken(NamedTuple):
     claims: Claims
     evidence: Evidence
     leeway: float
+    valid_from: float
+    valid_until: float
     thumbprint: str
     kid: str | None
     algorithm: str
@@ -104,6 +108,7 @@ class TokenVerifier:
         self._by_iss = {issuer.issuer: issuer for issuer in self._by_name.values()}
         self._keys = keys
         self._log_key = log_key
+        self._last = (b"", b"")
         self._verified: LRUCache[bytes, VerifiedToken] = LRUCache(maxsize=capacity)
 
     def __len__(self) -> int:
@@ -115,30 +120,20 @@ class TokenVerifier:
         Returns:
             The token; a Denial where it has meanwhile expired; None where it has to be verified.
         """
-        digest = _digest(token)
+        digest = self._digest(token)
         known = self._verified.get(digest)
-        if known is None:
-            return None
-        keys = self._keys[known.claims.issuer_name].current
-        if keys is None or known.thumbprint not in keys.thumbprints:
-            del self._verified[digest]
-            return None
-        denial = check_times(known.claims, known.leeway, now)
-        if denial is not None:
-            del self._verified[digest]
-            return denial
-        return known
+        if known is None or self.holds(known, now):
+            return known
+        del self._verified[digest]
+        return check_times(known.claims, known.leeway, now) if self._key_is_published(known) else None
 
     def holds(self, known: VerifiedToken, now: float) -> bool:
         """Whether a verification that this object made is still true."""
-        claims, _, leeway, thumbprint, *_ = known
-        keys = self._keys[claims.issuer_name].current
-        return (
-            keys is not None
-            and thumbprint in keys.thumbprints
-            and now < claims.expires_at + leeway
-            and (claims.not_before is None or now >= claims.not_before - leeway)
-        )
+        return known.valid_from <= now < known.valid_until and self._key_is_published(known)
+
+    def _key_is_published(self, known: VerifiedToken) -> bool:
+        keys = self._keys[known.claims.issuer_name].current
+        return keys is not None and known.thumbprint in keys.thumbprints
 
     def verify(self, token: BearerToken, now: float) -> VerifiedToken | UnknownKey | Denial:
         """Verify a token and remember it."""
@@ -146,22 +141,35 @@ class TokenVerifier:
         if isinstance(verification, Denial | UnknownKey):
             return verification
         verified = self._describe(verification)
-        self._verified[_digest(token)] = verified
+        self._verified[self._digest(token)] = verified
+        self._last = (b"", b"")
         return verified
+
+    def _digest(self, token: BearerToken) -> bytes:
+        """What a token is remembered by, so that no token is kept; made once for a recall and what follows it."""
+        value, digest = self._last
+        if token.value != value:
+            digest = hashlib.sha256(token.value).digest()
+            self._last = (token.value, digest)
+        return digest
 
     def _describe(self, verification: Verification) -> VerifiedToken:
         claims, key, algorithm = verification
         hashed = jti_hash(self._log_key, claims.issuer, claims.jti)
         leeway = self._by_name[claims.issuer_name].leeway
-        record = token_record(claims, key.kid, algorithm, hashed)
         return VerifiedToken(
-            claims, Evidence(claims), leeway, key.thumbprint, key.kid, algorithm, identity_lines(claims), hashed, record
+            claims,
+            Evidence(claims),
+            leeway,
+            0.0 if claims.not_before is None else claims.not_before - leeway,
+            claims.expires_at + leeway,
+            key.thumbprint,
+            key.kid,
+            algorithm,
+            identity_lines(claims),
+            hashed,
+            token_record(claims, key.kid, algorithm, hashed),
         )
 
     def _keys_of(self, issuer: str) -> KeySet | None:
         return self._keys[issuer].current
-
-
-def _digest(token: BearerToken) -> bytes:
-    """What a token is remembered by: no token is kept in memory."""
-    return hashlib.sha256(token.value).digest()

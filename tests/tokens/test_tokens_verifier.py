@@ -148,7 +148,7 @@ def test_what_was_verified_holds_until_exp_and_from_nbf_on_as_long_as_its_key_is
     assert isinstance(known, VerifiedToken)
     assert remembers.holds(known, NOW + 59.999)
     assert not remembers.holds(known, NOW + 60)
-    begun = known._replace(claims=known.claims._replace(not_before=NOW))
+    begun = known._replace(valid_from=NOW)
     assert remembers.holds(begun, NOW)
     assert not remembers.holds(begun, NOW - 1)
     source.current = key_set(public_jwk("P-256"))
