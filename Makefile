@@ -27,7 +27,7 @@ test: $(INSTALLED) ## the test suite
 	$(BIN)/python -m pytest
 
 slow: $(INSTALLED) ## long and large tests: 2 GiB bodies, memory
-	$(BIN)/python -m pytest -m slow --timeout=600 tests/slow
+	$(BIN)/python -m pytest -m slow --timeout=600
 
 coverage: $(INSTALLED) ## branch coverage of policy/ and tokens/, which has to be complete
 	$(BIN)/python -m pytest tests/policy tests/tokens --cov=gateway/policy --cov=gateway/tokens --cov-branch \

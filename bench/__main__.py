@@ -46,7 +46,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=5, help="seconds of each load (5)")
     parser.add_argument("--peers", default=",".join(peer.name for peer in proxies.PEERS), help="names, with commas")
     parser.add_argument("--loads", default=",".join(LOADS.values()), help="hot, rotating, new")
-    parser.add_argument("--write", type=Path, help="folder for the table and its picture")
+    parser.add_argument("--write", type=Path, help="page that the table is put on, such as docs/performance.md")
     return parser.parse_args()
 
 

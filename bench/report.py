@@ -146,8 +146,12 @@ def picture(table: Sequence[Row]) -> str:
     )
 
 
-def write(table: Sequence[Row], folder: Path) -> None:
-    """Write the table and its picture; the page around them is written by people."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "performance-table.md").write_text(markdown(table))
-    (folder / "performance.svg").write_text(picture(table))
+BEGIN, END = "<!-- the table of make bench -->\n", "<!-- the end of the table -->\n"
+
+
+def write(table: Sequence[Row], page: Path) -> None:
+    """Put the table between its marks on a page, and the picture beside the page."""
+    text = page.read_text()
+    before, after = text.partition(BEGIN)[0], text.partition(END)[2]
+    page.write_text(f"{before}{BEGIN}\n{markdown(table)}\n{END}{after}")
+    page.with_suffix(".svg").write_text(picture(table))

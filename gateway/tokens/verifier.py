@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 import orjson
-from cachetools import LRUCache
+from cachetools import FIFOCache
 
 from gateway.policy.claims import check_times
 from gateway.policy.decision import Evidence
@@ -97,7 +97,8 @@ class TokenVerifier:
     Args:
         issuers: the trusted issuers.
         keys: for each issuer's name, where its keys come from.
-        capacity: how many verified tokens are remembered.
+        capacity: how many verified tokens are remembered; beyond it the one that was verified first goes, which is
+            the one that expires first, and finding a token then moves nothing.
         log_key: at most 64 bytes that key the `jti_hash`.
     """
 
@@ -109,7 +110,7 @@ class TokenVerifier:
         self._keys = keys
         self._log_key = log_key
         self._last = (b"", b"")
-        self._verified: LRUCache[bytes, VerifiedToken] = LRUCache(maxsize=capacity)
+        self._verified: FIFOCache[bytes, VerifiedToken] = FIFOCache(maxsize=capacity)
 
     def __len__(self) -> int:
         return len(self._verified)
