@@ -8,6 +8,7 @@ import time
 from bisect import bisect_left
 from collections import Counter
 from functools import lru_cache
+from typing import NamedTuple
 
 from aiohttp.http_parser import RawRequestMessage
 
@@ -15,8 +16,11 @@ from gateway.access.record import VERSION, timestamp
 from gateway.access.writer import AccessLog
 from gateway.exchange import Exchange
 from gateway.policy.denial import Denial
+from gateway.policy.headers import Field
+from gateway.policy.model import Route
 from gateway.policy.paths import query_keys
 from gateway.policy.printable import printable
+from gateway.rules import Rules
 from gateway.tokens.verifier import UNVERIFIED
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -110,23 +114,11 @@ def render(exchange: Exchange, seconds: float) -> bytes:
     character is quoted; the rest has been restricted before: ids and scopes by their grammar, a judged path and Host
     by the form that they are judged for.
     """
-    rules, message, received, denial = exchange.rules, exchange.message, exchange.received, exchange.denial
+    denial, upstream = exchange.denial, exchange.upstream
     _, route, token, cached, verify_seconds = exchange.judgement
-    peer, upstream = exchange.client.peer, exchange.upstream
-    if received is None:
-        client, host, keys, agent = peer, NULL, EMPTY, NULL
-        path = NULL if message is None else _unjudged_path(message)
-    else:
-        client = rules.trusted_proxies.client_address(peer, received.forwarding)
-        host, keys = f'"{received.head.host}"', json_list(query_keys(received.head.query))
-        path = f'"{received.head.target.partition("?")[0]}"'
-        agent = NULL if received.user_agent is None else _quoted_bytes(received.user_agent)
     return (
         f'{{"v":{VERSION},"ts":"{timestamp(exchange.began_at)}","request_id":"{exchange.request_id}",'
-        f'"trace_id":"{exchange.trace_id}","mode":"enforce","config_rev":"{rules.revision}",'
-        f'"client_ip":"{client}","peer_ip":"{peer}","method":{NULL if message is None else _name(message.method)},'
-        f'"host":{host},"path":{path},"route":{NULL if route is None else _name(route.id)},"query_keys":{keys},'
-        f'"http_version":{NULL if message is None else _http_version(message.version)},"user_agent":{agent},'
+        f'"trace_id":"{exchange.trace_id}",{_request_members(exchange, route)},'
         f'"bytes_in":{exchange.bytes_in},"bytes_out":{exchange.bytes_out},'
         f"{UNVERIFIED if token is None else token.record},"
         f'"scopes_required":{EMPTY if route is None else json_list(route.rule.scopes_named)},'
@@ -140,6 +132,60 @@ def render(exchange: Exchange, seconds: float) -> bytes:
         f'"ms_upstream":{_milliseconds(exchange.upstream_seconds)},'
         f'"cache_hit":{_BOOLEANS[cached]},"aborted":{_BOOLEANS[exchange.aborted]}}}\n'
     ).encode()
+
+
+class _Shown(NamedTuple):
+    """The members about a request's head, kept with its connection, and what they were made of."""
+
+    rules: Rules
+    forwarding: list[Field]
+    method: str
+    target: str
+    route: Route | None
+    members: str
+
+
+def _request_members(exchange: Exchange, route: Route | None) -> str:
+    """The members from `mode` to `user_agent`; for a head that is like the connection's last, those of that one.
+
+    Heads that were made out of a familiar one share its list of forwarding fields, so to be the same list is to have
+    the same fields.
+    """
+    received, rules, client = exchange.received, exchange.rules, exchange.client
+    if received is None:
+        return _unread_members(exchange)
+    head, last = received.head, client.shown
+    if (
+        isinstance(last, _Shown)
+        and last.forwarding is received.forwarding
+        and last.rules is rules
+        and last.route is route
+        and last.target == head.target
+        and last.method == head.method
+    ):
+        return last.members
+    agent = NULL if received.user_agent is None else _quoted_bytes(received.user_agent)
+    members = (
+        f'"mode":"enforce","config_rev":"{rules.revision}",'
+        f'"client_ip":"{rules.trusted_proxies.client_address(client.peer, received.forwarding)}",'
+        f'"peer_ip":"{client.peer}","method":{_name(head.method)},"host":"{head.host}",'
+        f'"path":"{head.target.partition("?")[0]}","route":{NULL if route is None else _name(route.id)},'
+        f'"query_keys":{json_list(query_keys(head.query))},'
+        f'"http_version":{_http_version(exchange.message)},"user_agent":{agent}'
+    )
+    client.shown = _Shown(rules, received.forwarding, head.method, head.target, route, members)
+    return members
+
+
+def _unread_members(exchange: Exchange) -> str:
+    """The same members for a request whose head was refused for its form, or could not be parsed."""
+    message, peer = exchange.message, exchange.client.peer
+    return (
+        f'"mode":"enforce","config_rev":"{exchange.rules.revision}","client_ip":"{peer}","peer_ip":"{peer}",'
+        f'"method":{NULL if message is None else _name(message.method)},"host":null,'
+        f'"path":{NULL if message is None else _unjudged_path(message)},"route":null,"query_keys":[],'
+        f'"http_version":{_http_version(message)},"user_agent":null'
+    )
 
 
 def _unjudged_path(message: RawRequestMessage) -> str:
@@ -173,9 +219,8 @@ def _name(text: str) -> str:
     return json.dumps(text)
 
 
-@lru_cache(maxsize=16)
-def _http_version(version: tuple[int, int]) -> str:
-    return f'"{version[0]}.{version[1]}"'
+def _http_version(message: RawRequestMessage | None) -> str:
+    return NULL if message is None else f'"{message.version[0]}.{message.version[1]}"'
 
 
 def _milliseconds(seconds: float | None) -> str:

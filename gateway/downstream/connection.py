@@ -123,6 +123,7 @@ class ClientConnection(asyncio.Protocol):
         retiring: whether the next request will be the last; its answer says so (Connection: close).
         forwarding: field lines about the way of requests to here, remembered with the Host that they hold.
         familiar: what the service remembers of the last request.
+        shown: what its access record said of that.
         deadline: see `Deadlines`.
     """
 
@@ -152,6 +153,7 @@ class ClientConnection(asyncio.Protocol):
         self.client_certificate: bytes | None = None
         self.forwarding: tuple[str, bytes] | None = None
         self.familiar: object = None
+        self.shown: object = None
 
     # What asyncio calls
 
