@@ -14,8 +14,7 @@ from gateway.policy.decision import Allow
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.headers import read_head
 from gateway.recorder import Recorder
-from gateway.rules import UNKNOWN, Familiar, Known, Rules, familiar, judge
-from gateway.tokens.key_source import KeySource
+from gateway.rules import UNKNOWN, Familiar, Known, Rules, familiar, judge, without_key
 from gateway.tokens.verify import UnknownKey
 
 log = logging.getLogger(__name__)
@@ -87,7 +86,7 @@ class Proxy:
                 self._later(exchange, exchange.forward(upstream))
         elif isinstance(outcome, UnknownKey):
             if looked:
-                exchange.refuse(_without_key(outcome, rules.keys[outcome.issuer]))
+                exchange.refuse(without_key(outcome, rules.keys[outcome.issuer]))
             else:
                 exchange.wait()
                 self._later(exchange, self._look_for_key(exchange, outcome))
@@ -118,11 +117,3 @@ def fail_closed(exchange: Exchange, error: Exception) -> None:
     log.error("request %s failed unexpectedly", exchange.request_id, exc_info=error)
     if not exchange.over:
         exchange.fail(Denial(Reason.INTERNAL_ERROR, "an unexpected error, see the gateway's log"))
-
-
-def _without_key(unknown: UnknownKey, source: KeySource) -> Denial:
-    """A key that is not there: the client's fault only when the issuer, asked successfully, does not have it."""
-    named = "a key without kid" if unknown.kid is None else "the key that the token names"
-    if source.current is None or source.error is not None:
-        return Denial(Reason.KEYS_UNAVAILABLE, f"{named} is not at hand, and the issuer {unknown.issuer} gives no keys")
-    return Denial(Reason.KEY_UNKNOWN, f"the issuer {unknown.issuer} does not publish {named}")

@@ -107,6 +107,14 @@ def judge(
     return Judgement(verified, route, None, cached, seconds)
 
 
+def without_key(unknown: UnknownKey, source: KeySource) -> Denial:
+    """A key that was looked for and is not there: the client's fault only if the issuer was asked, and lacks it."""
+    named = "a key without kid" if unknown.kid is None else "the key that the token names"
+    if source.current is None or source.error is not None:
+        return Denial(Reason.KEYS_UNAVAILABLE, f"{named} is not at hand, and the issuer {unknown.issuer} gives no keys")
+    return Denial(Reason.KEY_UNKNOWN, f"the issuer {unknown.issuer} does not publish {named}")
+
+
 def _recall(head: RequestHead, verifier: TokenVerifier, now: float) -> VerifiedToken | Denial | None:
     """What was found out about these credentials before: they are known to be well-formed if they are known at all."""
     if len(head.authorization) == 1 and head.authorization[0].startswith(_BEARER):

@@ -15,7 +15,7 @@ from gateway.policy.bearer import take_token
 from gateway.policy.decision import Allow
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.model import BearerToken, RequestHead, Route, TrustedIssuer
-from gateway.rules import Judgement, judge
+from gateway.rules import Judgement, judge, without_key
 from gateway.tokens.compact import CompactToken, read_compact
 from gateway.tokens.key_source import KeySource
 from gateway.tokens.keys import KeySet
@@ -99,9 +99,7 @@ async def judge_request(grounds: Grounds, request: Request, now: float) -> Findi
     return _findings(Findings(grounds, request, now, outcome, head), judgement, grounds.issuers, sources)
 
 
-async def judge_claims(
-    grounds: Grounds, request: Request, payload: Mapping[str, object], now: float
-) -> Findings | NoKeys:
+async def judge_claims(grounds: Grounds, request: Request, payload: Mapping[str, object], now: float) -> Findings:
     """Judge a request as if it bore a token with these claims, signed by its issuer.
 
     Raises:
@@ -117,9 +115,9 @@ async def judge_claims(
     head = head._replace(authorization=(b"Bearer " + signed.token,))
     verifier = TokenVerifier(signed.issuers, signed.keys, capacity=1, log_key=b"")
     judgement = judge(head, grounds.table, verifier, now)
-    outcome = _settled(judgement.outcome, {})
-    if isinstance(outcome, NoKeys):
-        return outcome
+    outcome = judgement.outcome
+    if isinstance(outcome, UnknownKey):
+        raise TypeError("the stand-in for a token names a key that its own issuer has")
     assumed = () if judgement.route is None or judgement.route.rule.public else signed.assumed
     findings = Findings(grounds, request, now, outcome, head, from_claims=True, assumed=assumed)
     return _findings(findings, judgement, signed.issuers, signed.keys)
@@ -131,14 +129,14 @@ async def _read(grounds: Grounds, request: Request) -> RequestHead | Denial:
 
 
 def _settled(outcome: Allow | Denial | UnknownKey, sources: Mapping[str, KeySource]) -> Allow | Denial | NoKeys:
-    """A key that is not there: refused only when the issuer, asked successfully, does not have it."""
+    """The outcome, once its issuer's keys have been looked for."""
     if not isinstance(outcome, UnknownKey):
         return outcome
-    source = sources.get(outcome.issuer)
-    if source is not None and (source.current is None or source.error is not None):
+    source = sources[outcome.issuer]
+    denial = without_key(outcome, source)
+    if denial.reason is Reason.KEYS_UNAVAILABLE:
         return NoKeys(outcome.issuer, source.error or "they were never fetched")
-    named = "a key without kid" if outcome.kid is None else "the key that the token names"
-    return Denial(Reason.KEY_UNKNOWN, f"the issuer {outcome.issuer} does not publish {named}")
+    return denial
 
 
 def _findings(
