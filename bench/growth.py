@@ -104,7 +104,7 @@ def memory(bench: Bench) -> Iterator[tuple[str, str]]:
         yield "a warm worker, MiB", f"{warm / MIB:.1f}"
         load.run(proxy, Load(bench.made.new, bench.made.script), 12)
         yield "each cached token, KiB", f"{(proxy.resident - warm) / materials.NEW / 1024:.2f}"
-    for count in (1_000, 5_000):
+    for count in (1_000, 10_000):
         with bench.started(proxies.scopegate) as proxy:
             warm = proxy.resident
             with ExitStack() as sockets:
