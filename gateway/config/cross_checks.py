@@ -24,7 +24,7 @@ _EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  # compared with, not listened 
 
 def cross_check(document: Document) -> list[ConfigError]:
     """Every fault between the parts, in the file's order."""
-    root = _mapping(document.data)
+    root = mapping(document.data)
     faults = [*_listeners(root), *_tls(root), *_issuers(root), *_upstreams(root), *_routes(root)]
     return in_file_order([document.error(path, masked(document, path, message)) for path, message in faults])
 
@@ -38,7 +38,7 @@ def _listeners(root: Mapping[str, Any]) -> Iterator[Fault]:
 
 def _tls(root: Mapping[str, Any]) -> Iterator[Fault]:
     """Clients' certificates and those who vouch for them: one is worth nothing without the other."""
-    tls = _mapping(root.get("tls"))
+    tls = mapping(root.get("tls"))
     asked = tls.get("client_certificate", "none")
     if asked in ("required", "optional") and "client_ca" not in tls:
         yield ("tls", "client_certificate"), "needs client_ca: name the file of those who vouch for clients"
@@ -47,7 +47,7 @@ def _tls(root: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 def _upstream_tls(path: Path, upstream: Mapping[str, Any], urls: Iterable[Any]) -> Iterator[Fault]:
-    tls = _mapping(upstream.get("tls"))
+    tls = mapping(upstream.get("tls"))
     if tls and any(isinstance(url, str) and url.startswith("http://") for url in urls):
         yield path, "has no effect on http://: write https:// instead, or remove tls"
     for one, other in (("certificate", "key"), ("key", "certificate")):
@@ -73,7 +73,7 @@ def _upstreams(root: Mapping[str, Any]) -> Iterator[Fault]:
     listen = _address(root, "listen")
     for name, upstream in _sections(root, "upstreams"):
         path: Path = ("upstreams", name)
-        if isinstance(_mapping(root["upstreams"])[name], dict) and not {"url", "urls"} & set(upstream):
+        if isinstance(mapping(root["upstreams"])[name], dict) and not {"url", "urls"} & set(upstream):
             yield (*path, "url"), "is required and missing: add it"
         if {"url", "urls"} <= set(upstream):
             yield (*path, "urls"), "url already names the only target: keep one of the two"
@@ -115,12 +115,12 @@ def _demand(root: Mapping[str, Any], path: Path, route: Mapping[str, Any]) -> It
             path,
             "says neither scopes nor public: true: list the scopes that a token must carry, or write public: true",
         )
-    elif not _mapping(root.get("issuers")):
+    elif not mapping(root.get("issuers")):
         yield path, "demands a token, but no issuer is trusted: add one under issuers"
 
 
 def _names(root: Mapping[str, Any], path: Path, route: Mapping[str, Any]) -> Iterator[Fault]:
-    upstreams, issuers = _mapping(root.get("upstreams")), _mapping(root.get("issuers"))
+    upstreams, issuers = mapping(root.get("upstreams")), mapping(root.get("issuers"))
     upstream = route.get("upstream")
     if isinstance(upstream, str) and upstream and upstreams and upstream not in upstreams:
         yield (*path, "upstream"), f"{upstream!r} is no upstream: {nearest(upstream, upstreams, 'upstreams')}"
@@ -148,13 +148,14 @@ def _shadow(path: Path, route: Mapping[str, Any], earlier: Reaches) -> Iterator[
     earlier.add(segments, frozenset(methods), repr(route.get("id", f"routes[{path[1]}]")))
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def mapping(value: Any) -> Mapping[str, Any]:
+    """The value if it is a mapping; an empty one in place of anything else, whose fault is told elsewhere."""
     return value if isinstance(value, dict) else {}
 
 
 def _sections(root: Mapping[str, Any], key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for name, section in _mapping(root.get(key)).items():
-        yield name, _mapping(section)
+    for name, section in mapping(root.get(key)).items():
+        yield name, mapping(section)
 
 
 def _items(root: Mapping[str, Any], key: str) -> Iterator[tuple[int, Mapping[str, Any]]]:

@@ -2,25 +2,25 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
 from gateway.config import (
     Address,
     ConfigError,
     Duration,
-    MisplacedError,
-    Path,
     Section,
     Text,
     UniqueStrings,
     at_least,
     at_most,
-    load,
     nearest,
     shown,
 )
+from gateway.config.binding import bind, merged, prepare
+from gateway.config.cross_checks import Fault, mapping
+from gateway.config.redaction import masked
 from gateway.issuer.keys import Algorithm
 from gateway.issuer.scopes import MY_SCOPES, Applicable, applicable_scopes, is_resource, is_scope_token
 from gateway.issuer.secrets import read_hash
@@ -75,14 +75,6 @@ class ClientSettings(Section):
         """Whether the grant is open to it at all."""
         return self.type == "trusted" and "client_credentials" in self.grants
 
-    @model_validator(mode="after")
-    def _can_authenticate(self) -> Self:
-        if self.type == "mobile" and self.secret is not None:
-            raise MisplacedError((("secret",), _MOBILE_IS_PUBLIC))
-        if self.may_use_client_credentials and self.secret is None and self.jwks is None:
-            raise MisplacedError(((), _NO_CREDENTIALS))
-        return self
-
 
 class IssuerSettings(Section):
     """The whole file. `state` is relative to the working directory of the process; `token_lifetime` in seconds."""
@@ -101,40 +93,69 @@ class IssuerSettings(Section):
         granted = {scope for role in client.roles for scope in self.roles[role]}
         return applicable_scopes(self.resources, granted)
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        faults = [*self._faulty_resources(), *self._faulty_roles(), *self._faulty_clients()]
-        if faults:
-            raise MisplacedError(*faults)
-        return self
-
-    def _faulty_resources(self) -> Iterator[tuple[Path, str]]:
-        for audience, scopes in self.resources.items():
-            if not is_resource(audience):
-                yield ("resources", audience), "must be an absolute URI without fragment, such as https://api.example"
-            for scope in scopes:
-                if not is_scope_token(scope) or scope == MY_SCOPES:
-                    remedy = "use printable ASCII characters without blanks, quotes and backslashes"
-                    yield ("resources", audience, scope), f"{shown(scope)} cannot be a scope: {remedy} (RFC 6749 §3.3)"
-
-    def _faulty_roles(self) -> Iterator[tuple[Path, str]]:
-        defined = {scope for scopes in self.resources.values() for scope in scopes}
-        for role, scopes in self.roles.items():
-            for index, scope in enumerate(scopes):
-                if scope not in defined:
-                    advice = nearest(scope, defined, "defined scopes")
-                    yield ("roles", role, index), f"no resource defines the scope {shown(scope)}: {advice}"
-
-    def _faulty_clients(self) -> Iterator[tuple[Path, str]]:
-        for client_id, client in self.clients.items():
-            if not _CLIENT_ID.fullmatch(client_id):
-                yield ("clients", client_id), "a client id has 1 to 200 printable ASCII characters (RFC 6749 §A.1)"
-            for index, role in enumerate(client.roles):
-                if role not in self.roles:
-                    advice = nearest(role, self.roles, "known roles")
-                    yield ("clients", client_id, "roles", index), f"the role {shown(role)} is not defined: {advice}"
-
 
 def parse(text: str, file: str, environ: Mapping[str, str]) -> IssuerSettings | list[ConfigError]:
-    """Read the text of an issuer.yaml; `file` names it in errors, `environ` fills `${NAME}`."""
-    return load(IssuerSettings, text, file, environ)
+    """Read the text of an issuer.yaml; `file` names it in errors, `environ` fills `${NAME}`.
+
+    Every fault in one go: what the parts say of each other is judged on the plain data, so that a fault elsewhere
+    does not hide it.
+    """
+    document, errors = prepare(text, file, environ)
+    if document is None:
+        return errors
+    settings = bind(IssuerSettings, document)
+    if isinstance(settings, list):
+        errors = merged(errors, settings)
+    root = mapping(document.data)
+    faults = [*_faulty_resources(root), *_faulty_roles(root), *_faulty_clients(root)]
+    errors = merged(errors, [document.error(path, masked(document, path, message)) for path, message in faults])
+    return errors if errors or isinstance(settings, list) else settings
+
+
+def _faulty_resources(root: Mapping[str, Any]) -> Iterator[Fault]:
+    for audience, scopes in mapping(root.get("resources")).items():
+        if not is_resource(audience):
+            yield ("resources", audience), "must be an absolute URI without fragment, such as https://api.example"
+        for scope in mapping(scopes):
+            if not is_scope_token(scope) or scope == MY_SCOPES:
+                remedy = "use printable ASCII characters without blanks, quotes and backslashes"
+                yield ("resources", audience, scope), f"{shown(scope)} cannot be a scope: {remedy} (RFC 6749 §3.3)"
+
+
+def _faulty_roles(root: Mapping[str, Any]) -> Iterator[Fault]:
+    resources = mapping(root.get("resources"))
+    defined = {scope for scopes in resources.values() for scope in mapping(scopes)}
+    for role, scopes in mapping(root.get("roles")).items():
+        for index, scope in _texts(scopes):
+            if scope not in defined:
+                advice = nearest(scope, defined, "defined scopes")
+                yield ("roles", role, index), f"no resource defines the scope {shown(scope)}: {advice}"
+
+
+def _faulty_clients(root: Mapping[str, Any]) -> Iterator[Fault]:
+    known = mapping(root.get("roles"))
+    for client_id, client in mapping(root.get("clients")).items():
+        if not _CLIENT_ID.fullmatch(client_id):
+            yield ("clients", client_id), "a client id has 1 to 200 printable ASCII characters (RFC 6749 §A.1)"
+        if isinstance(client, dict):
+            yield from _faulty_credentials(client_id, client)
+        for index, role in _texts(mapping(client).get("roles")):
+            if role not in known:
+                advice = nearest(role, known, "known roles")
+                yield ("clients", client_id, "roles", index), f"the role {shown(role)} is not defined: {advice}"
+
+
+def _faulty_credentials(client_id: str, client: Mapping[str, Any]) -> Iterator[Fault]:
+    kind = client.get("type")
+    if kind == "mobile" and "secret" in client:
+        yield ("clients", client_id, "secret"), _MOBILE_IS_PUBLIC
+    grants = client.get("grants")
+    uses_grant = "grants" not in client or (isinstance(grants, list) and "client_credentials" in grants)
+    if kind == "trusted" and uses_grant and not {"secret", "jwks"} & client.keys():
+        yield ("clients", client_id), _NO_CREDENTIALS
+
+
+def _texts(items: Any) -> Iterator[tuple[int, str]]:
+    """The strings of a list with their positions; nothing where there is no list."""
+    if isinstance(items, list):
+        yield from ((index, item) for index, item in enumerate(items) if isinstance(item, str))

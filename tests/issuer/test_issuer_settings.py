@@ -87,3 +87,27 @@ def test_an_error_names_the_line() -> None:
     assert isinstance(errors, list)
     assert isinstance(errors[0], ConfigError)
     assert "type: mobile" in TEXT.splitlines()[errors[0].line - 1]
+
+
+def test_a_fault_of_a_single_value_hides_none_between_the_parts() -> None:
+    text = """\
+listen: nonsense
+issuer: http://127.0.0.1:8081
+state: x.db
+resources:
+  https://m.example: {jobs.read: Read}
+roles:
+  auditor: [jobs.raed]
+clients:
+  a: {type: trusted, roles: [auditr], scret: x}
+"""
+    found = parse(text, "issuer.yaml", {})
+    assert isinstance(found, list)
+    places = [(error.line, error.column, error.key) for error in found]
+    assert places == [
+        (1, 9, "listen"),
+        (7, 13, "roles.auditor[0]"),
+        (9, 3, "clients.a"),
+        (9, 30, "clients.a.roles[0]"),
+        (9, 39, "clients.a.scret"),
+    ]
