@@ -1,10 +1,10 @@
 """config/issuer.yaml: what the authorization server issues, and to whom."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from gateway.config import (
     Address,
@@ -15,24 +15,19 @@ from gateway.config import (
     UniqueStrings,
     at_least,
     at_most,
-    nearest,
     shown,
 )
 from gateway.config.binding import bind, merged, prepare
-from gateway.config.cross_checks import Fault, mapping
+from gateway.config.cross_checks import mapping
+from gateway.config.gateway_fields import KeysUrl
+from gateway.config.gateway_file import TlsConfig
 from gateway.config.redaction import masked
 from gateway.issuer.keys import Algorithm
-from gateway.issuer.scopes import MY_SCOPES, Applicable, applicable_scopes, is_resource, is_scope_token
+from gateway.issuer.scopes import Applicable, applicable_scopes
 from gateway.issuer.secrets import read_hash
+from gateway.issuer.settings_faults import faults
 
-_CLIENT_ID = re.compile(r"[\x20-\x7E]{1,200}")
 _ISSUER = re.compile(r"https?://(\[[0-9a-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*/?")
-
-_MOBILE_IS_PUBLIC = "a mobile client cannot keep a secret: remove it, or make the client trusted"
-_NO_CREDENTIALS = (
-    "a trusted client needs a secret or jwks to use client_credentials: "
-    "add `secret:` with what `scopegate issuer hash-secret` prints"
-)
 
 
 def _checked(is_right: Callable[[str], bool], remedy: str) -> AfterValidator:
@@ -52,6 +47,13 @@ _SecretHash = Annotated[
         "must be a hash, never the secret itself: write what `scopegate issuer hash-secret` prints",
     ),
 ]
+_SharedSecret = Annotated[
+    str,
+    _checked(
+        lambda text: len(text.encode()) >= 32,
+        "must have 32 bytes or more, since it keys HMAC (RFC 7518 §3.2): write ${{file:/path}} of a long random secret",
+    ),
+]
 _Issuer = Annotated[
     str,
     _checked(
@@ -61,30 +63,102 @@ _Issuer = Annotated[
 ]
 
 
+_Lifetime = Annotated[Duration, at_least("1s"), at_most("1d")]
+TokenFormat: TypeAlias = Literal["jwt", "opaque"]
+TokenProfile: TypeAlias = Literal["rfc9068", "oracle"]
+
+
+class TlsClientAuthSettings(Section):
+    """What a client's certificate must say, when an authority vouches for it: one of these (RFC 8705 §2.1.2)."""
+
+    subject_dn: Text | None = None
+    san_dns: Text | None = None
+    san_uri: Text | None = None
+    san_ip: Text | None = None
+    san_email: Text | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum(value is not None for value in self.__dict__.values()) != 1:
+            raise ValueError(
+                "needs exactly one of subject_dn, san_dns, san_uri, san_ip and san_email (RFC 8705 §2.1.2)"
+            )
+        return self
+
+
 class ClientSettings(Section):
-    """One client application. Only a trusted one can keep a secret, and so use client_credentials (RFC 6749 §4.4)."""
+    """One client application. Only a trusted one can keep a secret, and so use client_credentials (RFC 6749 §4.4).
+
+    Paths are relative to the file.
+    """
 
     type: Literal["trusted", "mobile"]
+    name: Text | None = None
     grants: tuple[Literal["client_credentials"], ...] = ("client_credentials",)
     secret: _SecretHash | None = Field(default=None, repr=False)
+    secrets: tuple[_SecretHash, ...] = Field(default=(), repr=False)
+    shared_secret: _SharedSecret | None = Field(default=None, repr=False)
     jwks: dict[str, Any] | None = None
+    jwks_uri: KeysUrl | None = None
+    certificate: Text | None = None
+    certificate_alias: Text | None = None
+    tls_client_auth: TlsClientAuthSettings | None = None
     roles: UniqueStrings = ()
+    token_lifetime: _Lifetime | None = None
+    token_format: TokenFormat | None = None
+    dpop_bound_access_tokens: bool = False
+    tls_client_certificate_bound_access_tokens: bool = False
+    introspect: bool = False
 
     @property
     def may_use_client_credentials(self) -> bool:
         """Whether the grant is open to it at all."""
         return self.type == "trusted" and "client_credentials" in self.grants
 
+    @property
+    def secret_hashes(self) -> tuple[str, ...]:
+        """Every secret that is taken: more than one while secrets are rotated."""
+        return (() if self.secret is None else (self.secret,)) + self.secrets
+
+
+class ResourceSettings(Section):
+    """How tokens for one resource differ from the others."""
+
+    token_lifetime: _Lifetime | None = None
+    token_format: TokenFormat | None = None
+
+
+class RotationSettings(Section):
+    """When signing keys are replaced. A new key is published `publish_ahead` before it signs."""
+
+    every: Annotated[Duration, at_least("1m")] | None = None
+    publish_ahead: Annotated[Duration, at_least("0s")] = Field(default="10m")  # type: ignore[assignment]  # read like YAML
+
 
 class IssuerSettings(Section):
-    """The whole file. `state` is relative to the working directory of the process; `token_lifetime` in seconds."""
+    """The whole file; durations in seconds.
+
+    `state` is a PostgreSQL URL, or a path relative to the working directory of the process; other paths are relative
+    to the file.
+    """
 
     listen: Address
     issuer: _Issuer
-    state: Text
-    token_lifetime: Annotated[Duration, at_least("1s"), at_most("1d")] = Field(default="1h")  # type: ignore[assignment]  # read like YAML
+    tls: TlsConfig | None = None
+    state: Text = Field(repr=False)
+    passphrase_file: Text | None = None
+    token_lifetime: _Lifetime = Field(default="1h")  # type: ignore[assignment]  # read like YAML
+    token_format: TokenFormat = "jwt"  # noqa: S105 - a form, no password
+    token_profile: TokenProfile = "rfc9068"  # noqa: S105 - likewise
+    tenant: Text | None = None
     signing_algorithm: Algorithm = "RS256"
+    rotation: RotationSettings = Field(default_factory=RotationSettings)
+    assertion_audience: Literal["lenient", "strict"] = "lenient"
+    unknown_scopes: Literal["refuse", "leave_out"] = "refuse"
+    issuance_log: Text | None = None
+    log_hash_key: Text | None = Field(default=None, repr=False)
     resources: dict[str, dict[str, str]] = Field(min_length=1)
+    resource_settings: dict[str, ResourceSettings] = Field(default_factory=dict)
     roles: dict[str, UniqueStrings] = Field(default_factory=dict)
     clients: dict[str, ClientSettings] = Field(repr=False)
 
@@ -92,6 +166,20 @@ class IssuerSettings(Section):
         """Audience -> the scopes that the client's roles give it there."""
         granted = {scope for role in client.roles for scope in self.roles[role]}
         return applicable_scopes(self.resources, granted)
+
+    def lifetime(self, client: ClientSettings, audience: str) -> int:
+        """Seconds that a token lives: the shorter of what client and resource say, else what the file says for all."""
+        resource = self.resource_settings.get(audience, _NOTHING_SPECIAL)
+        said = [each for each in (client.token_lifetime, resource.token_lifetime) if each is not None]
+        return int(min(said, default=self.token_lifetime))
+
+    def format(self, client: ClientSettings, audience: str) -> TokenFormat:
+        """What a token looks like: as the client says, else the resource, else the file for all."""
+        resource = self.resource_settings.get(audience, _NOTHING_SPECIAL)
+        return client.token_format or resource.token_format or self.token_format
+
+
+_NOTHING_SPECIAL = ResourceSettings()
 
 
 def parse(text: str, file: str, environ: Mapping[str, str]) -> IssuerSettings | list[ConfigError]:
@@ -107,55 +195,5 @@ def parse(text: str, file: str, environ: Mapping[str, str]) -> IssuerSettings | 
     if isinstance(settings, list):
         errors = merged(errors, settings)
     root = mapping(document.data)
-    faults = [*_faulty_resources(root), *_faulty_roles(root), *_faulty_clients(root)]
-    errors = merged(errors, [document.error(path, masked(document, path, message)) for path, message in faults])
+    errors = merged(errors, [document.error(path, masked(document, path, text)) for path, text in faults(root)])
     return errors if errors or isinstance(settings, list) else settings
-
-
-def _faulty_resources(root: Mapping[str, Any]) -> Iterator[Fault]:
-    for audience, scopes in mapping(root.get("resources")).items():
-        if not is_resource(audience):
-            yield ("resources", audience), "must be an absolute URI without fragment, such as https://api.example"
-        for scope in mapping(scopes):
-            if not is_scope_token(scope) or scope == MY_SCOPES:
-                remedy = "use printable ASCII characters without blanks, quotes and backslashes"
-                yield ("resources", audience, scope), f"{shown(scope)} cannot be a scope: {remedy} (RFC 6749 §3.3)"
-
-
-def _faulty_roles(root: Mapping[str, Any]) -> Iterator[Fault]:
-    resources = mapping(root.get("resources"))
-    defined = {scope for scopes in resources.values() for scope in mapping(scopes)}
-    for role, scopes in mapping(root.get("roles")).items():
-        for index, scope in _texts(scopes):
-            if scope not in defined:
-                advice = nearest(scope, defined, "defined scopes")
-                yield ("roles", role, index), f"no resource defines the scope {shown(scope)}: {advice}"
-
-
-def _faulty_clients(root: Mapping[str, Any]) -> Iterator[Fault]:
-    known = mapping(root.get("roles"))
-    for client_id, client in mapping(root.get("clients")).items():
-        if not _CLIENT_ID.fullmatch(client_id):
-            yield ("clients", client_id), "a client id has 1 to 200 printable ASCII characters (RFC 6749 §A.1)"
-        if isinstance(client, dict):
-            yield from _faulty_credentials(client_id, client)
-        for index, role in _texts(mapping(client).get("roles")):
-            if role not in known:
-                advice = nearest(role, known, "known roles")
-                yield ("clients", client_id, "roles", index), f"the role {shown(role)} is not defined: {advice}"
-
-
-def _faulty_credentials(client_id: str, client: Mapping[str, Any]) -> Iterator[Fault]:
-    kind = client.get("type")
-    if kind == "mobile" and "secret" in client:
-        yield ("clients", client_id, "secret"), _MOBILE_IS_PUBLIC
-    grants = client.get("grants")
-    uses_grant = "grants" not in client or (isinstance(grants, list) and "client_credentials" in grants)
-    if kind == "trusted" and uses_grant and not {"secret", "jwks"} & client.keys():
-        yield ("clients", client_id), _NO_CREDENTIALS
-
-
-def _texts(items: Any) -> Iterator[tuple[int, str]]:
-    """The strings of a list with their positions; nothing where there is no list."""
-    if isinstance(items, list):
-        yield from ((index, item) for index, item in enumerate(items) if isinstance(item, str))
