@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+INTEROP := tests/interop/node_modules/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test slow coverage check format schema bench bench-growth profile clean
@@ -23,7 +24,11 @@ install: $(INSTALLED) ## set up .venv with what was tested
 demo: $(INSTALLED) ## issuer, sample API and gateway in one terminal
 	@$(BIN)/scopegate demo
 
-test: $(INSTALLED) ## the test suite
+$(INTEROP): tests/interop/package.json
+	@if command -v npm >/dev/null; then npm install --prefix tests/interop --no-package-lock --no-audit --no-fund --silent && touch $@; \
+	  else echo "npm is missing: tests with OAuth software for Node are skipped"; fi
+
+test: $(INSTALLED) $(INTEROP) ## the test suite
 	$(BIN)/python -m pytest
 
 slow: $(INSTALLED) ## long and large tests: 2 GiB bodies, memory
