@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 INTEROP := tests/interop/node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow coverage check format schema bench bench-growth profile clean
+.PHONY: help install demo test slow coverage check format schema interop bench bench-issuer bench-growth profile clean
 
 help: ## show these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,8 @@ demo: $(INSTALLED) ## issuer, sample API and gateway in one terminal
 $(INTEROP): tests/interop/package.json
 	@if command -v npm >/dev/null; then npm install --prefix tests/interop --no-package-lock --no-audit --no-fund --silent && touch $@; \
 	  else echo "npm is missing: tests with OAuth software for Node are skipped"; fi
+
+interop: $(INTEROP) ## OAuth software for Node that tests and benchmarks run against
 
 test: $(INSTALLED) $(INTEROP) ## the test suite
 	$(BIN)/python -m pytest
@@ -54,6 +56,10 @@ schema: $(INSTALLED) ## write config/gateway.schema.json anew
 bench: $(INSTALLED) ## measure beside Envoy, HAProxy and a plain aiohttp proxy (BENCH='--rounds 3')
 	bench/install $(BIN)/python
 	$(BIN)/python -m bench $(BENCH)
+
+bench-issuer: $(INSTALLED) ## tokens a second beside npm oidc-provider, Authlib and bare signing
+	bench/install $(BIN)/python
+	$(BIN)/python -m bench.issuance $(BENCH)
 
 bench-growth: $(INSTALLED) ## large bodies, fixed rate, memory, and what grows with what
 	bench/install $(BIN)/python

@@ -50,7 +50,7 @@ function delay()
   return 6
 end
 """
-_REPORT = """
+REPORT = """
 function done(summary, latency, requests)
   local errors = summary.errors
   io.stderr:write(string.format(
@@ -98,9 +98,9 @@ def make(folder: Path) -> Materials:
         hot=_write(folder / "hot.txt", good),
         rotating=_write(folder / "rotating.txt", "\n".join(token(key, number) for number in range(ROTATING))),
         new=_write(folder / "new.txt", "\n".join(token(key, number) for number in range(NEW))),
-        script=_write(folder / "load.lua", _ROTATE + _REPORT),
-        upload=_write(folder / "upload.lua", _UPLOAD + _REPORT),
-        paced=_write(folder / "paced.lua", _ROTATE + _PACED + _REPORT),
+        script=_write(folder / "load.lua", _ROTATE + REPORT),
+        upload=_write(folder / "upload.lua", _UPLOAD + REPORT),
+        paced=_write(folder / "paced.lua", _ROTATE + _PACED + REPORT),
         good=good,
         poor=token(key, 0, scope="other:read"),
     )

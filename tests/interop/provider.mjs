@@ -1,11 +1,13 @@
-// An oidc-provider for the client_credentials grant. Task on standard input; says its readiness on standard output; ends
-// with its standard input.
+// An oidc-provider for the client_credentials grant. Its task is JSON: in the file that is named, else the first line of
+// standard input, with whose end it ends. It says its readiness on standard output.
 import { exportJWK, generateKeyPair } from 'jose'
 import Provider from 'oidc-provider'
+import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 
-const lines = createInterface({ input: process.stdin })
-const task = JSON.parse((await lines[Symbol.asyncIterator]().next()).value)
+const lines = process.argv[2] ? null : createInterface({ input: process.stdin })
+const given = lines ? (await lines[Symbol.asyncIterator]().next()).value : readFileSync(process.argv[2], 'utf8')
+const task = JSON.parse(given)
 
 const keys = await Promise.all(
   task.algorithms.map(async (alg) => {
@@ -41,4 +43,4 @@ const provider = new Provider(task.issuer, {
   },
 })
 const server = provider.listen(task.port, '127.0.0.1', () => console.log(JSON.stringify({ ready: true })))
-lines.on('close', () => server.close(() => process.exit(0)))
+lines?.on('close', () => server.close(() => process.exit(0)))

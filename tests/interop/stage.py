@@ -31,8 +31,8 @@ def needs_node() -> None:
     if shutil.which("node") and (HERE / "node_modules").is_dir():
         return
     if os.environ.get("CI"):
-        pytest.fail("node and tests/interop/node_modules are missing: run `make interop-install`")
-    pytest.skip("needs node and `make interop-install`")
+        pytest.fail("node and tests/interop/node_modules are missing: run `make interop`")
+    pytest.skip("needs node and `make interop`")
 
 
 def free_port() -> int:
