@@ -97,6 +97,7 @@ class Exchange:
     _waits_for_continue = False
     _chunked_answer = False
     _must_close = False
+    _answer_sent = False
     _trace_flags: str | None = None
     _unsent = b""
     _max_body: int | None = None
@@ -187,16 +188,23 @@ class Exchange:
 
     def fail(self, denial: Denial) -> None:
         """Refuse if nothing has been answered yet; else cut the answer off, so that it is seen to be incomplete."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        self._leave_upstream()
         if self.status == 0:
             self.refuse(denial)
             return
         self.denial = denial
+        if self._answer_sent:
+            self._must_close = True
+            self._finish()
+            return
         self.aborted = True
         self._record()
         self.client.abort()
+
+    def _leave_upstream(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
     def _answer_head(self, status: int, reason: bytes, fields: bytes) -> bytes:
         phrase = reason or _PHRASES.get(status, b"")
@@ -334,6 +342,7 @@ class Exchange:
     def on_body(self, data: bytes) -> None:
         """Some of the request's body has come."""
         self.bytes_in += len(data)
+        self._waits_for_continue = False
         if self._max_body is not None and self.bytes_in > self._max_body:
             self.fail(Denial(Reason.BODY_TOO_LARGE, f"a body of more than {self._max_body} bytes"))
         elif self._connection is not None:
@@ -355,11 +364,9 @@ class Exchange:
         if denial is not None:
             self.fail(denial)
             return
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        self._leave_upstream()
         self.status = self.status or CLIENT_CLOSED
-        self.aborted = True
+        self.aborted = not (self._answer_sent and self.client.writable)
         self._record()
 
     def on_client_blocked(self) -> None:
@@ -481,15 +488,27 @@ class Exchange:
         if unsent:
             self.client.send(unsent)
 
+    def on_answered(self) -> None:
+        """The answer is complete, the request's body is not: the upstream gets the rest of it, if there will be one."""
+        self._end_answer()
+        if self._waits_for_continue or not (self._keep_alive or self.client.end_answers()):
+            self._leave_upstream()
+            self._finish()
+
     def on_end(self) -> None:
-        """The answer is complete."""
+        """The answer is complete, and the upstream takes no more of the request's body."""
         self._connection = None
-        unsent = self._unsent
+        if not self._answer_sent:
+            self._end_answer()
+        self._finish()
+
+    def _end_answer(self) -> None:
+        self._answer_sent = True
+        unsent, self._unsent = self._unsent, b""
         if self._chunked_answer:
             unsent += b"0\r\n\r\n"
         if unsent:
             self.client.send(unsent)
-        self._finish()
 
     def on_failure(self, failure: UpstreamFailure) -> None:
         """There will be no (more) answer: ask again where nothing can have been done twice, else say so."""

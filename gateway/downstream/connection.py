@@ -240,7 +240,7 @@ class ClientConnection(asyncio.Protocol):
         if self._body is not None:
             self._body_held = True
             self._pause_reading()
-            self.deadline = NEVER
+            self._set_body_deadline()
 
     def release_body(self) -> None:
         """Deliver the body again."""
@@ -264,10 +264,20 @@ class ClientConnection(asyncio.Protocol):
         if self._body is None and not self.closing:
             self._await_head()
         elif self._body is None and not self._pipelined and not self._input_broken:
-            self.deadline = self._now() + self._limits.body_idle_timeout  # for the client to take what is left
-            self._transport.close()
+            self._close_when_taken()
         else:
             self._begin_discarding()
+
+    def _close_when_taken(self) -> None:
+        self.deadline = self._now() + self._limits.body_idle_timeout
+        self._transport.close()
+
+    def end_answers(self) -> bool:
+        """Say that nothing is answered after this, though a body still comes; False where that needs a full close."""
+        halves = self._transport.can_write_eof()
+        if halves:
+            self._transport.write_eof()
+        return halves
 
     def abort(self) -> None:
         """End the connection at once, so that what was answered is seen as incomplete."""
@@ -437,18 +447,19 @@ class ClientConnection(asyncio.Protocol):
             self._set_body_deadline()
 
     def _body_complete(self, exchange: ClientExchange | None) -> None:
-        self.deadline = NEVER
+        self._to_discard = 0
+        self._set_body_deadline()
         if exchange is not None:
             exchange.on_body_end()
         elif self.closing:
-            self._transport.close()
+            self._close_when_taken()
         else:
             self._await_head()
 
     def _set_body_deadline(self) -> None:
         if self._to_discard:
             return
-        waits_for_client = self._body is not None and not self._body_held
+        waits_for_client = not self._writable or (self._body is not None and not self._body_held)
         self.deadline = self._now() + self._limits.body_idle_timeout if waits_for_client else NEVER
 
     def _begin_discarding(self) -> None:

@@ -7,8 +7,10 @@ and costs three quarters of a proxied request's time. Here bytes go out as they 
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol, cast
 
 from aiohttp.http_parser import HttpResponseParser, RawResponseMessage
@@ -48,8 +50,12 @@ class UpstreamExchange(Protocol):
         """No more of the answer is at hand now."""
         ...
 
+    def on_answered(self) -> None:
+        """The answer is complete, the request is not; the upstream goes on taking it, and `on_end` follows."""
+        ...
+
     def on_end(self) -> None:
-        """The answer is complete."""
+        """The answer is complete, and the upstream takes no more of the request."""
         ...
 
     def on_failure(self, failure: UpstreamFailure) -> None:
@@ -114,7 +120,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.host_line = origin.host_line
         self._now: Callable[[], float] = origin.loop.time
         self._parser: HttpResponseParser | None = None
-        self._reads_bodies = False  # the parser: False for an answer to HEAD
+        self._reads_bodies = False  # the parser, and may read a further one; it never does after an answer to HEAD
         self._payload: StreamReader | None = None
         self._keep_alive = False
         self._answered = False  # whether the final head has come
@@ -152,6 +158,8 @@ class UpstreamConnection(asyncio.Protocol):
                 return
         if self._payload is not None:
             self._deliver(exchange, self._payload)
+        elif self._answered:
+            self._fail(invalid("more than one answer to one request"))
         else:
             self._heard += len(data)
             if self._heard > HEAD_BYTES:
@@ -159,6 +167,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The upstream closed, or we did."""
+        if exc is not None:
+            self._read_last_words()
         self._origin.closed(self)
         self.deadline = NEVER
         if self.exchange is None:
@@ -171,6 +181,14 @@ class UpstreamConnection(asyncio.Protocol):
             why = f" ({fault(exc)})" if isinstance(exc, ssl.SSLError) else ""
             self._fail(unreachable(f"the connection ended before the answer{why}", stale=self.served > 0))
 
+    def _read_last_words(self) -> None:
+        """Read what the upstream said before it closed with some of the request unread: a failed write overtakes it."""
+        if self._transport.get_extra_info("ssl_object") is None:
+            descriptor = self._transport.get_extra_info("socket").fileno()
+            with suppress(OSError):
+                while self.exchange is not None and (data := os.read(descriptor, HEAD_BYTES)):
+                    self.data_received(data)
+
     def pause_writing(self) -> None:
         """The upstream reads more slowly than we write."""
         self.writable = False
@@ -181,9 +199,8 @@ class UpstreamConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The upstream has taken what was written."""
         self.writable = True
-        if not self._request_sent:
-            self.deadline = NEVER
         if self.exchange is not None:
+            self._set_deadline()
             self.exchange.on_upstream_ready()
 
     # What the parser's stream calls: it is emptied after every read, so there is nothing to do.
@@ -223,8 +240,10 @@ class UpstreamConnection(asyncio.Protocol):
     def sent(self) -> None:
         """The request is complete, so from now on it is the upstream that is waited for."""
         self._request_sent = True
-        if not self._answered:
-            self.deadline = self._now() + self._origin.first_byte_timeout
+        if self._answered and self._payload is None and self.exchange is not None:
+            self._end(self.exchange)
+        else:
+            self._set_deadline()
 
     def may_switch(self) -> None:
         """The request asks for another protocol: whatever is answered, this connection serves no other request."""
@@ -240,14 +259,14 @@ class UpstreamConnection(asyncio.Protocol):
     def hold(self) -> None:
         """Deliver no more of the answer until `release`; the upstream is slowed down."""
         self._held = True
-        self.deadline = NEVER
+        self._set_deadline()
         self._transport.pause_reading()
 
     def release(self) -> None:
         """Deliver the answer again."""
         if self._held and self.exchange is not None:
             self._held = False
-            self.deadline = self._now() + self._origin.idle_timeout
+            self._set_deadline()
             self._transport.resume_reading()
             if self._payload is not None:
                 self._deliver(self.exchange, self._payload)
@@ -292,12 +311,17 @@ class UpstreamConnection(asyncio.Protocol):
         if self._answered:
             # A second answer to one request: whatever it is, nobody asked for it.
             self._keep_alive = False
+            if self._payload is None:
+                self._fail(invalid("a second answer to one request"))
         elif message.version.major != 1:
             self._fail(invalid("the answer's HTTP version is neither 1.0 nor 1.1"))
         elif message.code >= 200:
             self._answered = True
             self._payload = payload
             self._keep_alive = not (message.should_close or self._may_switch)
+            if message.chunked:
+                # The parser would show the last trailer of this answer as the first field of the next one.
+                self._reads_bodies = False
             if self._origin.watchful:
                 self._origin.answered(self, message.code)
             exchange.on_head(message)
@@ -322,23 +346,45 @@ class UpstreamConnection(asyncio.Protocol):
         if self.exchange is not exchange:
             return
         if payload.is_eof():
-            self._end(exchange)
+            self._payload = None
+            self.served += 1
+            if self._request_sent:
+                self._end(exchange)
+            else:
+                self._answer_ends_early(exchange)
         else:
-            self.deadline = self._now() + self._origin.idle_timeout
+            self._set_deadline()
             exchange.on_pause()
 
+    def _set_deadline(self) -> None:
+        """Wait for the upstream where it is its turn: to take what was written, or to answer a request that is sent."""
+        origin = self._origin
+        if not self.writable:
+            self.deadline = self._now() + origin.idle_timeout
+        elif self._held or not self._request_sent:
+            self.deadline = NEVER
+        else:
+            self.deadline = self._now() + (origin.idle_timeout if self._answered else origin.first_byte_timeout)
+
+    def _answer_ends_early(self, exchange: UpstreamExchange) -> None:
+        """The answer is complete, the request is not: an upstream that keeps its connection gets the rest of it."""
+        if self._keep_alive and self.usable and self._nothing_follows():
+            self._set_deadline()
+            exchange.on_answered()
+        else:
+            self._end(exchange)
+
     def _end(self, exchange: UpstreamExchange) -> None:
-        """The answer is complete. The connection serves again if both sides have said all, and nothing more."""
+        """Nothing more goes either way. The connection serves again if both sides have said all, and nothing more."""
         self.exchange = None
-        self._payload = None
         self.deadline = NEVER
-        self.served += 1
         if self._held:
             self._held = False
             self._transport.resume_reading()
-        if self._keep_alive and self._request_sent and self.usable and self._nothing_follows():
+        if self._keep_alive and self._request_sent and self.writable and self.usable and self._nothing_follows():
             self._origin.release(self)
         else:
+            self.deadline = self._now() + self._origin.idle_timeout  # for the upstream to take what is left
             self._transport.close()
         exchange.on_end()
 
@@ -368,6 +414,11 @@ class UpstreamConnection(asyncio.Protocol):
         exchange, self.exchange = self.exchange, None
         self.deadline = NEVER
         self._transport.abort()
-        if exchange is not None:
+        if exchange is None:
+            return
+        if self._answered and self._payload is None:
+            # It has answered: whether it takes the rest of the request is its own affair.
+            exchange.on_end()
+        else:
             self._origin.failed(self, failure)
             exchange.on_failure(failure)

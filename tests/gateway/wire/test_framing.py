@@ -189,6 +189,17 @@ async def test_what_follows_an_answer_never_answers_the_next_request(gate: Gate,
     assert gate.upstream.connections == 2
 
 
+async def test_a_trailer_of_one_answer_is_no_field_of_the_next_one(gate: Gate) -> None:
+    """The parser keeps the last trailer, and would show it to whoever gets the next answer of the connection."""
+    gate.upstream.play = replies(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-T: 1\r\nSet-Cookie: evil\r\n\r\n"
+    )
+    assert (await gate.ask(request("GET /public/x"))).body == b"ok"
+    gate.upstream.play = replies(OK)
+    answer = await gate.ask(request("GET /public/y"))
+    assert (answer.body, answer.all("Set-Cookie"), gate.upstream.connections) == (b"ok", [], 1)
+
+
 async def test_what_comes_on_an_idle_connection_closes_it(gate: Gate) -> None:
     async with gate.connect() as client:
         await client.ask(request("GET /public/x"))

@@ -157,37 +157,6 @@ async def test_a_refused_body_without_end_is_not_read_for_ever(gate: Gate) -> No
     await gate.record()
 
 
-async def test_an_answer_may_come_before_the_body_is_complete(gate: Gate) -> None:
-    async def play(visit: Visit) -> None:
-        await visit.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
-        await visit.gone()
-
-    gate.upstream.play = play
-    async with gate.connect() as client:
-        await client.send(request("POST /public/x", "Content-Length: 10", body=b"hello"))
-        assert (await client.answer()).body == b"big"
-        gate.upstream.play = replies(OK)
-        assert (await client.ask(b"world" + request("GET /public/y"))).body == b"ok"
-    assert gate.upstream.connections == 2
-    assert [visit.line for visit in gate.upstream.visits] == [b"POST /public/x HTTP/1.1", b"GET /public/y HTTP/1.1"]
-
-
-async def test_an_answer_may_stream_while_the_body_still_comes(gate: Gate) -> None:
-    async def play(visit: Visit) -> None:
-        await visit.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
-        for _ in range(2):
-            await visit.send(await visit.reader.readexactly(5))
-
-    gate.upstream.play = play
-    async with gate.connect() as client:
-        await client.send(request("POST /public/x", "Content-Length: 10", body=b"hello"))
-        answering = asyncio.create_task(client.answer())
-        await gate.until(lambda status: status["upstreams"][0]["open"] == 1)
-        await client.send(b"world")
-        assert (await answering).body == b"helloworld"
-        assert (await gate.record())["aborted"] is False
-
-
 @pytest.mark.both_loops
 @pytest.mark.parametrize("answered", [False, True])
 async def test_a_client_that_leaves_frees_the_upstream(gate: Gate, answered: bool) -> None:  # noqa: FBT001 - a column
