@@ -4,158 +4,96 @@ import asyncio
 import json
 import time
 from dataclasses import asdict
-from datetime import UTC, datetime
-from typing import Any, BinaryIO, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import aiohttp
 import click
-import jwt
 from rich_click import RichCommand
 
-from gateway.client import (
-    ClientCredentials,
-    DiscoveryFailure,
-    InsecureAddress,
-    IssuerMetadata,
-    MalformedAnswer,
-    Refused,
-    TokenFailure,
-    TokenResponse,
-    discover,
-    fetch_token,
-    is_safe_url,
-)
-from gateway.client.secret_file import parse_secret
+from gateway.cli.decoded_token import OpaqueTokenError, decoded
+from gateway.cli.token_options import TokenOptions, token_options
+from gateway.client import Refused, TokenClient, TokenOutcome, TokenRequest, TokenResponse
+from gateway.client.client_keys import certificate_members
+from gateway.client.private_files import PrivateFileError
+from gateway.client.token_file import TokenFile, token_key
 
 REFUSED: Final = 1
+USAGE: Final = 2
 CANNOT_REACH: Final = 4
-_TIMES: Final = ("exp", "iat", "nbf", "auth_time")
-_UNITS: Final = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
-
-
-def _secret(_ctx: click.Context, _param: click.Parameter, file: BinaryIO) -> str:
-    try:
-        return parse_secret(file.read())
-    except ValueError as error:
-        raise click.BadParameter(f"{error}.") from None
-
-
-def _safe(_ctx: click.Context, _param: click.Parameter, url: str | None) -> str | None:
-    if url is not None and not is_safe_url(url):
-        raise click.BadParameter(InsecureAddress(url).detail)
-    return url
 
 
 @click.command("token", cls=RichCommand)
-@click.option("--issuer", "issuer_url", metavar="URL", callback=_safe, help="The issuer; its endpoint is discovered.")
-@click.option("--token-endpoint", metavar="URL", callback=_safe, help="The token endpoint, without discovery.")
-@click.option("--client-id", required=True, help="The client that asks.")
-@click.option(
-    "--client-secret-file",
-    "secret",
-    type=click.File("rb"),
-    required=True,
-    callback=_secret,
-    help='The file that holds its secret; "-" is standard input.',
-)
-@click.option("--post", is_flag=True, help="Send the secret in the body (client_secret_post), not with HTTP Basic.")
-@click.option("--scope", "scopes", multiple=True, help="A scope; repeatable, or several with spaces. [default: all]")
-@click.option("--resource", metavar="URL", help="The resource that the token is for (RFC 8707).")
-@click.option("--json", "as_json", is_flag=True, help="Print the whole answer as JSON.")
-@click.option("--decode", "decoded", is_flag=True, help="Print the token's header and claims, not the token.")
-def token(  # noqa: PLR0913 - one parameter an option
-    *,
-    issuer_url: str | None,
-    token_endpoint: str | None,
-    client_id: str,
-    secret: str,
-    post: bool,
-    scopes: tuple[str, ...],
-    resource: str | None,
-    as_json: bool,
-    decoded: bool,
-) -> None:
+@token_options
+def token(**given: Any) -> None:
     """Obtain a token with the client_credentials grant, and print it.
 
+    Secrets and keys come from files, never from arguments.
     Exit codes: 0 here it is, 1 refused, 2 usage, 4 no usable answer.
     """
-    if (issuer_url is None) == (token_endpoint is None):
-        raise click.UsageError("Give either --issuer or --token-endpoint.")
-    credentials = ClientCredentials(client_id, secret, "client_secret_post" if post else "client_secret_basic")
-    scope = " ".join(scopes) or None
-    outcome = asyncio.run(_obtain(issuer_url, token_endpoint, credentials, scope, resource))
+    options = TokenOptions(**given)
+    request = options.request()
+    try:
+        kept = None if options.cache_file is None else TokenFile(options.cache_file)
+    except PrivateFileError as error:
+        _end(str(error), USAGE)
+    response = None if kept is None else kept.find(_key(options, request), time.time())
+    _print(options, request, response or _ask(options, request, kept))
+
+
+def _ask(options: TokenOptions, request: TokenRequest, kept: TokenFile | None) -> TokenResponse:
+    asked_at = time.time()
+    outcome = asyncio.run(_obtain(options, request))
     if not isinstance(outcome, TokenResponse):
         _end(outcome.detail, REFUSED if isinstance(outcome, Refused) else CANNOT_REACH)
-    if decoded:
-        _print_decoded(outcome.access_token, as_json=as_json)
-    elif as_json:
-        click.echo(json.dumps({name: value for name, value in asdict(outcome).items() if value is not None}))
-    else:
-        click.echo(outcome.access_token)
+    if kept is not None:
+        _keep(kept, _key(options, request), outcome, asked_at)
+    return outcome
 
 
-async def _obtain(
-    issuer_url: str | None,
-    token_endpoint: str | None,
-    credentials: ClientCredentials,
-    scope: str | None,
-    resource: str | None,
-) -> TokenResponse | TokenFailure | DiscoveryFailure:
+async def _obtain(options: TokenOptions, request: TokenRequest) -> TokenOutcome:
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
-        if issuer_url is not None:
-            found = await discover(http, issuer_url)
-            if not isinstance(found, IssuerMetadata):
-                return found
-            token_endpoint = found.token_endpoint
-        if token_endpoint is None:
-            return MalformedAnswer(f"{issuer_url} does not tell its token endpoint: give --token-endpoint")
-        return await fetch_token(http, token_endpoint, credentials, scope=scope, resource=resource)
+        client = TokenClient(http, request, time.time, issuer=options.issuer, token_endpoint=options.token_endpoint)
+        return await client.obtain()
 
 
-def _print_decoded(access_token: str, *, as_json: bool) -> None:
+def _key(options: TokenOptions, request: TokenRequest) -> str:
+    """All that a token depends on: whom it is from, whom and what it is for, and what it may be bound to."""
+    bound = None if request.dpop is None else request.dpop.thumbprint
+    shown = None if options.certificate is None else certificate_members(options.certificate.read_bytes())["x5t#S256"]
+    scopes = sorted((options.scope or "").split())
+    where = (options.issuer, options.token_endpoint, options.client_id)
+    return token_key(*where, scopes, options.resource, options.audience, bound, shown)
+
+
+def _keep(kept: TokenFile, key: str, response: TokenResponse, asked_at: float) -> None:
     try:
-        parts = jwt.decode_complete(access_token, options={"verify_signature": False})
-    except jwt.InvalidTokenError:
-        _end("the token is opaque, not a JWT: only its issuer can tell what it means", REFUSED)
-    header, claims = parts["header"], parts["payload"]
-    if as_json:
-        click.echo(json.dumps({"header": header, "claims": claims}))
+        kept.keep(key, response, asked_at)
+    except OSError as error:
+        click.echo(f"the token could not be kept: {error.filename}: {error.strerror}", err=True)
+
+
+def _print(options: TokenOptions, request: TokenRequest, response: TokenResponse) -> None:
+    if options.decoded:
+        try:
+            click.echo(decoded(response.access_token, as_json=options.as_json))
+        except OpaqueTokenError as error:
+            _end(str(error), REFUSED)
+        click.echo("Decoded, not verified: the signature was not checked.", err=True)
+    elif options.fields is not None:
+        click.echo("\n".join(_fields(options.fields, request, response)))
+    elif options.as_json:
+        click.echo(json.dumps({name: value for name, value in asdict(response).items() if value is not None}))
     else:
-        now = time.time()
-        click.echo("\n".join([*_table("header", header, now), "", *_table("claims", claims, now)]))
-    click.echo("Decoded, not verified: the signature was not checked.", err=True)
+        click.echo(response.access_token)
 
 
-def _table(title: str, members: dict[str, Any], now: float) -> list[str]:
-    width = max(map(len, members), default=0)
-    return [title, *(f"  {_shown(name):{width}}  {_explained(name, value, now)}" for name, value in members.items())]
-
-
-def _explained(name: str, value: Any, now: float) -> str:
-    if name in _TIMES and isinstance(value, int | float) and not isinstance(value, bool):
-        return f"{value}  {in_words(value, now)}"
-    return _shown(value)
-
-
-def _shown(value: Any) -> str:
-    """JSON, which escapes whatever a terminal might obey; strings without their quotes."""
-    text = json.dumps(value)
-    return text[1:-1] if isinstance(value, str) else text
-
-
-def in_words(moment: float, now: float) -> str:
-    """A NumericDate as UTC and as a distance: `2026-01-02T03:04:05Z, in 59 minutes`."""
-    try:
-        written = datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (ValueError, OverflowError, OSError):
-        return "(no date)"
-    distance = round(abs(moment - now))
-    size, unit = next(((size, unit) for size, unit in _UNITS if distance >= size), (1, "second"))
-    count = distance // size
-    span = f"{count} {unit}{'' if count == 1 else 's'}"
-    if distance == 0:
-        return f"{written}, now"
-    return f"{written}, in {span}" if moment > now else f"{written}, {span} ago"
+def _fields(fields: tuple[str, str], request: TokenRequest, response: TokenResponse) -> list[str]:
+    """The header fields for one request."""
+    method, url = fields
+    if request.dpop is None:
+        return [f"Authorization: Bearer {response.access_token}"]
+    proof = request.dpop.proof(method, url, time.time(), access_token=response.access_token)
+    return [f"Authorization: DPoP {response.access_token}", f"DPoP: {proof}"]
 
 
 def _end(message: str, code: int) -> NoReturn:

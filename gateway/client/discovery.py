@@ -1,5 +1,6 @@
 """Finding an issuer's endpoints by its name (RFC 8414 §3, OpenID Connect Discovery §4)."""
 
+import ssl
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
@@ -14,12 +15,16 @@ _OPENID = "/.well-known/openid-configuration"
 
 @dataclass(frozen=True, slots=True)
 class IssuerMetadata:
-    """The members that are of use here; None for what the issuer does not tell."""
+    """The members that are of use here; None for what the issuer does not tell.
+
+    `mtls_token_endpoint` is where clients go that show a certificate, if that is elsewhere (RFC 8705 §5).
+    """
 
     issuer: str
     token_endpoint: str | None
     jwks_uri: str | None
     scopes_supported: tuple[str, ...] = ()
+    mtls_token_endpoint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +63,15 @@ def metadata_urls(issuer: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(urlunsplit((parts.scheme, parts.netloc, place, "", "")) for place in places))
 
 
-async def discover(http: aiohttp.ClientSession, issuer: str) -> IssuerMetadata | DiscoveryFailure:
+async def discover(
+    http: aiohttp.ClientSession, issuer: str, tls: ssl.SSLContext | None = None
+) -> IssuerMetadata | DiscoveryFailure:
     """Fetch the issuer's metadata from the first place that has it. Its `issuer` must be the one asked for, exactly."""
     if not is_safe_url(issuer):
         return InsecureAddress(issuer)
     failures: list[DiscoveryFailure] = []
     for url in metadata_urls(issuer):
-        answer = await fetch_json(http, url)
+        answer = await fetch_json(http, url, tls=tls)
         if isinstance(answer, Unreachable):
             return answer
         found = _metadata(answer, url, issuer) if isinstance(answer, JsonAnswer) else answer
@@ -89,12 +96,14 @@ def _metadata(answer: JsonAnswer, url: str, issuer: str) -> IssuerMetadata | Dis
 
 
 def _endpoints(document: dict[str, Any], url: str, issuer: str) -> IssuerMetadata | DiscoveryFailure:
-    endpoints = {name: document.get(name) for name in ("token_endpoint", "jwks_uri")}
-    for name, endpoint in endpoints.items():
+    aliases = document.get("mtls_endpoint_aliases")
+    told = {name: document.get(name) for name in ("token_endpoint", "jwks_uri")}
+    told["mtls_token_endpoint"] = aliases.get("token_endpoint") if isinstance(aliases, dict) else None
+    for name, endpoint in told.items():
         if not (endpoint is None or isinstance(endpoint, str)):
             return MalformedAnswer(f"{url}: {name} is no string")
         if endpoint is not None and not is_safe_url(endpoint):
             return InsecureAddress(printable(endpoint))
     scopes = document.get("scopes_supported")
     known = tuple(scope for scope in scopes if isinstance(scope, str)) if isinstance(scopes, list) else ()
-    return IssuerMetadata(issuer, **endpoints, scopes_supported=known)
+    return IssuerMetadata(issuer, **told, scopes_supported=known)

@@ -3,8 +3,9 @@
 import ipaddress
 import os
 import re
+import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,9 +21,15 @@ _JSON = {"Accept": "application/json"}
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
-    """No answer, or one that says that the server is in trouble; `detail` says which address and why."""
+    """No answer, or one that says that the server is in trouble.
+
+    Attributes:
+        detail: which address it is, and why.
+        retry_after: seconds for which the server wants to be left alone (RFC 9110 §10.2.3), None if it does not say.
+    """
 
     detail: str
+    retry_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,30 +41,33 @@ class MalformedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class JsonAnswer:
-    """An HTTP status and the JSON object of the body; None where the body is no JSON object."""
+    """An HTTP status, the JSON object of the body (None where it is none), and the header fields."""
 
     status: int
     document: dict[str, Any] | None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
-async def fetch_json(
+async def fetch_json(  # noqa: PLR0913 - what a request may differ in, each by its name
     http: aiohttp.ClientSession,
     url: str,
     *,
     data: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
     seconds: float = SECONDS,
+    tls: ssl.SSLContext | None = None,
 ) -> JsonAnswer | Unreachable | MalformedAnswer:
     """GET a document, or POST `data` as a form, and read the answer: 1 MiB at most, within `seconds` in all.
 
-    A redirect is no answer: whoever can redirect could lead credentials astray.
+    A redirect is no answer: whoever can redirect could lead credentials astray. `tls` is what the system trusts unless
+    given.
     """
     timeout = aiohttp.ClientTimeout(total=seconds)
     fields = _JSON | dict(headers or {})
     method = "GET" if data is None else "POST"
     try:
         async with http.request(
-            method, url, data=data, headers=fields, timeout=timeout, allow_redirects=False
+            method, url, data=data, headers=fields, timeout=timeout, allow_redirects=False, ssl=tls or True
         ) as answer:
             if 300 <= answer.status < 400:
                 return MalformedAnswer(f"{url} redirects, and redirects are not followed")
@@ -70,7 +80,7 @@ async def fetch_json(
         return Unreachable(f"{url} cannot be reached: {_reason(error)}")
     if body is None:
         return MalformedAnswer(f"{url} answered with more than {MOST_BYTES >> 20} MiB")
-    return JsonAnswer(answer.status, _json_object(body))
+    return JsonAnswer(answer.status, _json_object(body), answer.headers)
 
 
 def printable(text: str) -> str:

@@ -1,114 +1,136 @@
 """Asking for a token with the client_credentials grant (RFC 6749 §4.4)."""
 
-import base64
-import re
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
-from urllib.parse import quote_plus
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 import aiohttp
 
-from gateway.client.fetch import JsonAnswer, MalformedAnswer, Unreachable, fetch_json, is_safe_url, printable
+from gateway.client.authentication import ClientCredentials, TokenEndpoint
+from gateway.client.discovery import DiscoveryFailure, IssuerMetadata, discover
+from gateway.client.dpop_proof import DpopKey
+from gateway.client.fetch import SECONDS, JsonAnswer, MalformedAnswer, Unreachable, fetch_json, is_safe_url
+from gateway.client.token_response import TokenFailure, TokenResponse, read_response
 
-ClientAuthentication: TypeAlias = Literal["client_secret_basic", "client_secret_post"]
+_LONGEST_NONCE: Final = 1024
 
-_TOKEN = re.compile(r"[\x21-\x7E]+")
-
-
-@dataclass(frozen=True, slots=True)
-class TokenResponse:
-    """The answer of RFC 6749 §5.1. `expires_in` in seconds; None where the server does not tell."""
-
-    access_token: str = field(repr=False)
-    token_type: str
-    expires_in: int | None
-    scope: str | None
+TokenOutcome: TypeAlias = TokenResponse | TokenFailure | DiscoveryFailure
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """The server said no (RFC 6749 §5.2). Error and description in printable ASCII."""
+class TokenRequest:
+    """What is asked for, and by whom.
 
-    status: int
-    error: str
-    description: str | None
+    Attributes:
+        credentials: the client, and how it authenticates.
+        scope: space separated, None for all that the client may have.
+        resource: RFC 8707.
+        audience: what some issuers take in place of `resource`.
+        dpop: a key that the token shall be bound to.
+        tls: whom to trust, and the certificate to show; what the system trusts, and none, by default.
+        shows_certificate: whether `tls` has one.
+        seconds: for each answer.
+    """
 
-    @property
-    def detail(self) -> str:
-        """The refusal in one line."""
-        return f"{self.error}: {self.description}" if self.description else self.error
+    credentials: ClientCredentials
+    scope: str | None = None
+    resource: str | None = None
+    audience: str | None = None
+    dpop: DpopKey | None = None
+    tls: ssl.SSLContext | None = None
+    shows_certificate: bool = False
+    seconds: float = SECONDS
 
 
-TokenFailure: TypeAlias = Unreachable | Refused | MalformedAnswer
+class TokenClient:
+    """Asks one issuer for tokens, again and again.
 
+    Args:
+        http: fetches.
+        request: what is asked for.
+        clock: seconds since the epoch.
+        issuer: whose endpoint is found by discovery, unless it is given; also what a client assertion is meant for.
+        token_endpoint: where to ask.
+    """
 
-@dataclass(frozen=True, slots=True)
-class ClientCredentials:
-    """Who asks, and how it proves that."""
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        request: TokenRequest,
+        clock: Callable[[], float],
+        *,
+        issuer: str | None = None,
+        token_endpoint: str | None = None,
+    ) -> None:
+        self._http = http
+        self._request = request
+        self._clock = clock
+        self._issuer = issuer
+        self._given = None if token_endpoint is None else TokenEndpoint(token_endpoint, issuer)
+        self._found: TokenEndpoint | None = None
 
-    client_id: str
-    secret: str = field(repr=False)
-    authentication: ClientAuthentication = "client_secret_basic"
+    async def obtain(self) -> TokenOutcome:
+        """Ask for a token. An endpoint that was found is kept as long as it is of use."""
+        endpoint = self._given or self._found or await self._discover()
+        if not isinstance(endpoint, TokenEndpoint):
+            return endpoint
+        outcome = await fetch_token(self._http, endpoint, self._request, self._clock)
+        self._found = endpoint if isinstance(outcome, TokenResponse) else None
+        return outcome
 
-    def header(self) -> dict[str, str]:
-        """The field that authenticates, form-urlencoded as RFC 6749 §2.3.1 has it; empty for client_secret_post."""
-        if self.authentication == "client_secret_post":
-            return {}
-        pair = f"{quote_plus(self.client_id)}:{quote_plus(self.secret)}"
-        return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
-
-    def parameters(self) -> dict[str, str]:
-        """The parameters that authenticate; empty for client_secret_basic."""
-        if self.authentication == "client_secret_basic":
-            return {}
-        return {"client_id": self.client_id, "client_secret": self.secret}
+    async def _discover(self) -> TokenEndpoint | TokenFailure | DiscoveryFailure:
+        if self._issuer is None:
+            raise ValueError("neither an issuer nor a token endpoint is given")
+        found = await discover(self._http, self._issuer, self._request.tls)
+        if not isinstance(found, IssuerMetadata):
+            return found
+        url = (found.mtls_token_endpoint if self._request.shows_certificate else None) or found.token_endpoint
+        if url is None:
+            return MalformedAnswer(f"the metadata of {self._issuer} does not tell its token endpoint: give it")
+        return TokenEndpoint(url, self._issuer)
 
 
 async def fetch_token(
-    http: aiohttp.ClientSession,
-    token_endpoint: str,
-    credentials: ClientCredentials,
-    *,
-    scope: str | None = None,
-    resource: str | None = None,
+    http: aiohttp.ClientSession, endpoint: TokenEndpoint, request: TokenRequest, clock: Callable[[], float]
 ) -> TokenResponse | TokenFailure:
-    """Ask for a token. `scope` is space separated, None for all; `resource` is RFC 8707's.
+    """Ask an endpoint for a token. Where it wants a nonce in the DPoP proof, ask once more with it (RFC 9449 §8).
 
     Raises ValueError for an address that is neither https nor loopback: no secret goes there.
     """
-    if not is_safe_url(token_endpoint):
-        raise ValueError(f"{token_endpoint} is neither https nor on the loopback: a secret would travel in the clear")
-    wanted = {"grant_type": "client_credentials", "scope": scope, "resource": resource}
-    data = {name: value for name, value in wanted.items() if value} | credentials.parameters()
-    answer = await fetch_json(http, token_endpoint, data=data, headers=credentials.header())
-    if isinstance(answer, JsonAnswer):
-        return _outcome(answer, token_endpoint)
-    return answer
+    if not is_safe_url(endpoint.url):
+        raise ValueError(f"{endpoint.url} is neither https nor on the loopback: a secret would travel in the clear")
+    answer = await _ask(http, endpoint, request, clock(), None)
+    nonce = _nonce_wanted(answer) if request.dpop is not None else None
+    if nonce is not None:
+        answer = await _ask(http, endpoint, request, clock(), nonce)
+    if not isinstance(answer, JsonAnswer):
+        return answer
+    outcome = read_response(answer, endpoint.url, clock())
+    if request.dpop is not None and isinstance(outcome, TokenResponse) and outcome.token_type.lower() != "dpop":
+        return MalformedAnswer(
+            f"{endpoint.url} answered with a token of type {outcome.token_type}, although a DPoP proof was sent: "
+            "it binds no token to a key"
+        )
+    return outcome
 
 
-def _outcome(answer: JsonAnswer, url: str) -> TokenResponse | TokenFailure:
-    document = answer.document or {}
-    error = document.get("error")
-    if 400 <= answer.status < 500 and isinstance(error, str) and error:
-        description = document.get("error_description")
-        told = printable(description) if isinstance(description, str) and description else None
-        return Refused(answer.status, printable(error), told)
-    if answer.status >= 500:
-        return Unreachable(f"{url} answered {answer.status}")
-    if answer.status != 200 or answer.document is None:
-        return MalformedAnswer(f"{url} is no token endpoint: it answered {answer.status} without a known document")
-    return _token(document, url)
+async def _ask(
+    http: aiohttp.ClientSession, endpoint: TokenEndpoint, request: TokenRequest, now: float, nonce: str | None
+) -> JsonAnswer | Unreachable | MalformedAnswer:
+    """One request; each has its own assertion and proof, which nobody may use twice."""
+    headers, parameters = request.credentials.present(endpoint, now)
+    if request.dpop is not None:
+        headers = headers | {"DPoP": request.dpop.proof("POST", endpoint.url, now, nonce=nonce)}
+    wanted = {"scope": request.scope, "resource": request.resource, "audience": request.audience}
+    asked = {name: value for name, value in wanted.items() if value}
+    data = {"grant_type": "client_credentials"} | asked | parameters
+    return await fetch_json(http, endpoint.url, data=data, headers=headers, seconds=request.seconds, tls=request.tls)
 
 
-def _token(document: dict[str, Any], url: str) -> TokenResponse | MalformedAnswer:
-    token, kind = document.get("access_token"), document.get("token_type")
-    if not (isinstance(token, str) and _TOKEN.fullmatch(token)):
-        return MalformedAnswer(f"{url}: access_token is missing or no printable string")
-    if not (isinstance(kind, str) and _TOKEN.fullmatch(kind)):
-        return MalformedAnswer(f"{url}: token_type is missing or no printable string")
-    lifetime, scope = document.get("expires_in"), document.get("scope")
-    if lifetime is not None and (isinstance(lifetime, bool) or not isinstance(lifetime, int) or lifetime < 0):
-        return MalformedAnswer(f"{url}: expires_in is no whole number of seconds")
-    if not (scope is None or isinstance(scope, str)):
-        return MalformedAnswer(f"{url}: scope is no string")
-    return TokenResponse(token, kind, lifetime, None if scope is None else printable(scope))
+def _nonce_wanted(answer: JsonAnswer | Unreachable | MalformedAnswer) -> str | None:
+    if not isinstance(answer, JsonAnswer) or answer.status not in {400, 401} or answer.document is None:
+        return None
+    nonce = answer.headers.get("DPoP-Nonce")
+    wanted = answer.document.get("error") == "use_dpop_nonce"
+    return nonce if wanted and nonce and len(nonce) <= _LONGEST_NONCE else None

@@ -2,8 +2,6 @@
 
 import base64
 import socket
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -11,12 +9,16 @@ import pytest
 from aiohttp import web
 
 from gateway.client import (
-    ClientCredentials,
+    ClientSecretBasic,
+    ClientSecretPost,
     InsecureAddress,
     IssuerMetadata,
     IssuerMismatch,
     MalformedAnswer,
     Refused,
+    TokenEndpoint,
+    TokenFailure,
+    TokenRequest,
     TokenResponse,
     Unreachable,
     discover,
@@ -27,45 +29,16 @@ from gateway.client.discovery import metadata_urls
 from gateway.client.fetch import fetch_json
 from gateway.client.secret_file import parse_secret
 
+from .peer import NOW, Peer
+
 OAUTH = "/.well-known/oauth-authorization-server"
 OPENID = "/.well-known/openid-configuration"
-CREDENTIALS = ClientCredentials("a:b", "s c+ü")
+CREDENTIALS = ClientSecretBasic("a:b", "s c+ü")
 
 
-@dataclass
-class Peer:
-    """A server that answers what it is told to, and keeps what it was asked."""
-
-    url: str = ""
-    answers: dict[str, web.Response] = field(default_factory=dict)
-    seen: list[tuple[str, Mapping[str, str], Mapping[str, Any]]] = field(default_factory=list)
-
-    async def answer(self, request: web.Request) -> web.Response:
-        self.seen.append((request.path, request.headers.copy(), await request.post()))
-        return self.answers.get(request.path, web.Response(status=404))
-
-    def tells(self, path: str, document: object, status: int = 200) -> None:
-        self.answers[path] = web.json_response(document, status=status)
-
-
-@pytest.fixture
-async def peer() -> AsyncIterator[Peer]:
-    peer = Peer()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", peer.answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    host, port = runner.addresses[0]
-    peer.url = f"http://{host}:{port}"
-    yield peer
-    await runner.cleanup()
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
-        yield http
+async def ask(http: aiohttp.ClientSession, url: str, **terms: Any) -> TokenResponse | TokenFailure:
+    request = TokenRequest(terms.pop("credentials", CREDENTIALS), **terms)
+    return await fetch_token(http, TokenEndpoint(url), request, lambda: NOW)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +113,7 @@ async def test_basic_credentials_are_form_urlencoded_and_parameters_go_into_the_
     peer: Peer, http: aiohttp.ClientSession
 ) -> None:
     peer.tells("/t", {"access_token": "x.y.z", "token_type": "Bearer", "expires_in": 60, "scope": "a b"})
-    outcome = await fetch_token(http, f"{peer.url}/t", CREDENTIALS, scope="a b", resource="https://r.example")
+    outcome = await ask(http, f"{peer.url}/t", scope="a b", resource="https://r.example")
     assert outcome == TokenResponse("x.y.z", "Bearer", 60, "a b")
     (_, headers, form), *_ = peer.seen
     assert base64.b64decode(headers["Authorization"].removeprefix("Basic ")) == b"a%3Ab:s+c%2B%C3%BC"
@@ -149,8 +122,8 @@ async def test_basic_credentials_are_form_urlencoded_and_parameters_go_into_the_
 
 async def test_credentials_can_go_into_the_body(peer: Peer, http: aiohttp.ClientSession) -> None:
     peer.tells("/t", {"access_token": "x", "token_type": "bearer"})
-    in_body = ClientCredentials("a:b", "s c+ü", "client_secret_post")
-    assert await fetch_token(http, f"{peer.url}/t", in_body) == TokenResponse("x", "bearer", None, None)
+    in_body = ClientSecretPost("a:b", "s c+ü")
+    assert await ask(http, f"{peer.url}/t", credentials=in_body) == TokenResponse("x", "bearer", None, None)
     (_, headers, form), *_ = peer.seen
     assert "Authorization" not in headers
     assert dict(form) == {"grant_type": "client_credentials", "client_id": "a:b", "client_secret": "s c+ü"}
@@ -177,18 +150,18 @@ async def test_an_answer_without_token_is_a_failure_of_its_kind(
     peer: Peer, http: aiohttp.ClientSession, document: object, status: int, expected: Refused | type
 ) -> None:
     peer.tells("/t", document, status)
-    outcome = await fetch_token(http, f"{peer.url}/t", CREDENTIALS)
+    outcome = await ask(http, f"{peer.url}/t")
     assert isinstance(outcome, expected) if isinstance(expected, type) else outcome == expected
 
 
 async def test_a_redirect_is_not_followed(peer: Peer, http: aiohttp.ClientSession) -> None:
-    peer.answers["/t"] = web.Response(status=307, headers={"Location": "/stolen"})
-    assert isinstance(await fetch_token(http, f"{peer.url}/t", CREDENTIALS), MalformedAnswer)
+    peer.answers["/t"] = [web.Response(status=307, headers={"Location": "/stolen"})]
+    assert isinstance(await ask(http, f"{peer.url}/t"), MalformedAnswer)
     assert [path for path, _, _ in peer.seen] == ["/t"]
 
 
 async def test_an_answer_is_read_up_to_one_mebibyte(peer: Peer, http: aiohttp.ClientSession) -> None:
-    peer.answers["/t"] = web.Response(body=b" " * ((1 << 20) + 1))
+    peer.answers["/t"] = [web.Response(body=b" " * ((1 << 20) + 1))]
     outcome = await fetch_json(http, f"{peer.url}/t")
     assert outcome == MalformedAnswer(f"{peer.url}/t answered with more than 1 MiB")
 
@@ -203,11 +176,13 @@ async def test_a_server_that_is_not_there_or_does_not_answer_is_unreachable(http
 
 async def test_no_secret_is_sent_in_the_clear(http: aiohttp.ClientSession) -> None:
     with pytest.raises(ValueError, match="in the clear"):
-        await fetch_token(http, "http://issuer.example/t", CREDENTIALS)
+        await ask(http, "http://issuer.example/t")
 
 
 def test_tokens_and_secrets_do_not_show_in_a_repr() -> None:
-    shown = repr((TokenResponse("tok3n", "Bearer", 1, None), ClientCredentials("a", "hunter2")))
+    shown = repr(
+        (TokenResponse("tok3n", "Bearer", 1, None), ClientSecretBasic("a", "hunter2"), ClientSecretPost("a", "hunter2"))
+    )
     assert "tok3n" not in shown
     assert "hunter2" not in shown
 

@@ -14,8 +14,9 @@ from threading import Thread
 import pytest
 from click.testing import CliRunner, Result
 
+from gateway.cli.decoded_token import in_words
 from gateway.cli.issuer import issuer
-from gateway.cli.token import in_words, token
+from gateway.cli.token import token
 from gateway.issuer.running import RunningIssuer
 from gateway.issuer.secrets import ScryptCost, hash_secret, verify_secret
 from gateway.issuer.settings import IssuerSettings, parse
@@ -80,7 +81,7 @@ def test_a_token_can_be_decoded_with_its_times_in_words(endpoint: str) -> None:
         (["--token-endpoint", "ENDPOINT"], "wrong", 1, "invalid_client"),
         (["--token-endpoint", "ENDPOINT", "--scope", "a b", "--scope", "c"], "hunter2", 1, "invalid_scope"),
         (["--token-endpoint", "ENDPOINT", "--resource", "https://x.example"], "hunter2", 1, "invalid_target"),
-        ([], "hunter2", 2, "either --issuer or --token-endpoint"),
+        ([], "hunter2", 2, "Give --issuer, or --token-endpoint"),
         (["--token-endpoint", "http://issuer.example/"], "hunter2", 2, "use https"),
         (["--token-endpoint", "ENDPOINT"], "", 2, "secret is empty"),
         (["--token-endpoint", "http://127.0.0.1:1/"], "hunter2", 4, "Connection refused"),
