@@ -223,8 +223,9 @@ _OPTIONS: Final = (
     click.option(
         "--auth-method",
         type=click.Choice(METHODS),
-        help="How the client authenticates. [default: private_key_jwt, client_secret_basic or tls_client_auth, "
-        "by what is given]",
+        metavar="METHOD",
+        help=f"How the client authenticates: {', '.join(METHODS)}. [default: by what is given: private_key_jwt, "
+        "client_secret_basic or tls_client_auth]",
     ),
     click.option(
         "--client-secret-file",
