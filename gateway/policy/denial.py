@@ -39,6 +39,7 @@ class Reason(StrEnum):
     UPSTREAM_UNREACHABLE = "upstream_unreachable"
     UPSTREAM_INVALID = "upstream_invalid"
     UPSTREAM_TIMEOUT = "upstream_timeout"
+    UPSTREAM_BUSY = "upstream_busy"
     INTERNAL_ERROR = "internal_error"
 
 
@@ -145,11 +146,21 @@ MEANINGS: dict[Reason, Meaning] = {
         502, "The API behind the gateway gave an invalid answer", "Report it to the API's owner."
     ),
     Reason.UPSTREAM_TIMEOUT: Meaning(504, "The API behind the gateway did not answer in time", "Retry later."),
+    Reason.UPSTREAM_BUSY: Meaning(
+        503, "The API behind the gateway is busy", "Retry later: nothing was sent to the API.", retry_after=1
+    ),
     Reason.INTERNAL_ERROR: Meaning(500, "The gateway failed", "Report it to the gateway's operator."),
 }
 
 
-_UPSTREAM_REASONS = frozenset({Reason.UPSTREAM_UNREACHABLE, Reason.UPSTREAM_INVALID, Reason.UPSTREAM_TIMEOUT})
+_UPSTREAM_REASONS = frozenset(
+    {
+        Reason.UPSTREAM_UNREACHABLE,
+        Reason.UPSTREAM_INVALID,
+        Reason.UPSTREAM_TIMEOUT,
+        Reason.UPSTREAM_BUSY,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ class UpstreamFailure:
     """Why an upstream gave no (or no whole) answer.
 
     Attributes:
-        reason: upstream_unreachable, upstream_invalid or upstream_timeout.
+        reason: upstream_unreachable, upstream_invalid, upstream_timeout or upstream_busy.
         detail: for the gateway's log.
         stale: whether a connection that had served before died without a byte of an answer: the upstream closed it
             while the request was under way, so the request was most likely never read.
@@ -36,3 +36,8 @@ def invalid(detail: str) -> UpstreamFailure:
 def timed_out(detail: str) -> UpstreamFailure:
     """No answer, or no more of it, in time."""
     return UpstreamFailure(Reason.UPSTREAM_TIMEOUT, detail)
+
+
+def busy(detail: str) -> UpstreamFailure:
+    """No connection was free for the request, and none became free in time; nothing was sent."""
+    return UpstreamFailure(Reason.UPSTREAM_BUSY, detail)

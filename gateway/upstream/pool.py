@@ -9,7 +9,7 @@ from collections.abc import Callable
 from gateway.deadlines import Deadlines
 from gateway.tls import ClientFiles, client_context
 from gateway.upstream.connection import UpstreamConnection
-from gateway.upstream.failure import UpstreamFailure, timed_out, unreachable
+from gateway.upstream.failure import UpstreamFailure, busy, unreachable
 from gateway.upstream.health import HealthCheck
 from gateway.upstream.settings import UpstreamSettings
 from gateway.upstream.targets import Surroundings, Target
@@ -97,7 +97,7 @@ class Upstream:
                 failure = made
                 continue
             if not waited and len(self._queue) >= self.settings.max_waiting:
-                return unreachable(f"all connections are busy, and {len(self._queue)} requests wait already")
+                return busy(f"all connections are busy, and {len(self._queue)} requests wait already")
             waited = True
             given = await self._wait(target, deadline - self.loop.time(), fresh=fresh)
             if given is not None:
@@ -126,7 +126,7 @@ class Upstream:
             given = await self._queue.wait(seconds)
         except TimeoutError:
             most = self.settings.max_connections
-            return timed_out(f"all {most} connections to {self.settings.authority} stayed busy")
+            return busy(f"all {most} connections to {self.settings.authority} stayed busy")
         if given is None or (given.usable and not fresh):
             return given
         given.close()

@@ -28,9 +28,10 @@ TABLE: dict[str, tuple[int, str | None]] = {
     "upstream_unreachable": (502, None),
     "upstream_invalid": (502, None),
     "upstream_timeout": (504, None),
+    "upstream_busy": (503, None),
     "internal_error": (500, None),
 }
-RETRIED = {"rate_limited", "overloaded", "keys_unavailable", "introspection_unavailable"}
+RETRIED = {"rate_limited", "overloaded", "keys_unavailable", "introspection_unavailable", "upstream_busy"}
 
 
 def fields_of(denial: Denial) -> dict[str, str]:

@@ -25,7 +25,7 @@ async def test_beyond_the_bound_of_the_queue_a_request_fails_at_once() -> None:
         waiting = [asyncio.create_task(upstream.connect()) for _ in range(2)]
         await eventually(lambda: upstream.figures["waiting"] == 2)
         failure = await refused(upstream)
-        assert failure.reason is Reason.UPSTREAM_UNREACHABLE
+        assert failure.reason is Reason.UPSTREAM_BUSY
         assert failure.detail == "all connections are busy, and 2 requests wait already"
         busy.hand_back()
         assert await waiting[0] is busy
@@ -37,7 +37,7 @@ async def test_a_wait_ends_in_time() -> None:
     async with servers(1) as one, upstream_of(one, max_connections=1, connect_timeout=0.05) as upstream:
         await taken(upstream)
         failure = await refused(upstream)
-        assert failure.reason is Reason.UPSTREAM_TIMEOUT
+        assert failure.reason is Reason.UPSTREAM_BUSY
         assert upstream.figures["waiting"] == 0
         assert upstream.targets[0].circuit.failures == 0
 

@@ -1,6 +1,8 @@
 """The upstream's connections: kept, asked again, waited for."""
 
 import asyncio
+import json
+import re
 
 import pytest
 
@@ -119,12 +121,42 @@ async def test_a_wait_for_a_connection_ends(start: Start) -> None:
         await first.send(request("GET /public/x"))
         await gate.upstream.visited()
         answer = await gate.ask(request("POST /public/x", "Content-Length: 5", body=b"hello"))
-        assert answer.status == 504
+        assert (answer.status, answer["Retry-After"]) == (503, "1")
+        assert json.loads(answer.body)["reason"] == "upstream_busy"
         status = (await gate.status())["upstreams"][0]
         assert (status["open"], status["idle"], status["waiting"]) == (1, 0, 0)
         busy.set()
         assert (await first.answer()).status == 200
     assert (await gate.ask(request("GET /public/x"))).status == 200
+
+
+async def test_a_request_beyond_the_bound_of_the_queue_is_told_to_come_back(start: Start) -> None:
+    gate = await start(upstream={"max_connections": 1, "max_waiting": 1, "connect_timeout": "1m"})
+    busy = asyncio.Event()
+
+    async def play(visit: Visit) -> None:
+        await busy.wait()
+        await visit.send(OK)
+
+    gate.upstream.play = play
+    async with gate.connect() as first, gate.connect() as second, gate.connect() as third:
+        await first.send(request("GET /public/first"))
+        await gate.upstream.visited()
+        await second.send(request("GET /public/second"))
+        await gate.until(lambda status: status["upstreams"][0]["waiting"] == 1)
+        refused = await third.ask(request("POST /public/third", "Content-Length: 0"))
+        assert (refused.status, refused["Retry-After"]) == (503, "1")
+        assert json.loads(refused.body)["reason"] == "upstream_busy"
+        record = await gate.record()
+        assert (record["reason"], record["decision"], record["upstream"]) == ("upstream_busy", "allow", "api")
+        metrics = (await gate.operator("/metrics")).body.decode()
+        assert re.search(
+            r'^scopegate_requests_total\{.*reason="upstream_busy".*status="503".*\} 1\.0$', metrics, re.MULTILINE
+        )
+        busy.set()
+        assert [(await first.answer()).status, (await second.answer()).status] == [200, 200]
+        assert (await third.ask(request("GET /public/third"))).status == 200
+    assert b"POST" not in b"".join(gate.upstream.heads)
 
 
 async def test_a_body_waits_with_its_request_for_a_connection(start: Start) -> None:
