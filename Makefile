@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 INTEROP := tests/interop/node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow coverage check format schema interop bench bench-issuer bench-growth profile clean
+.PHONY: help install demo test slow fuzz coverage check format schema interop bench bench-issuer bench-growth profile clean
 
 help: ## show these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,11 @@ test: $(INSTALLED) $(INTEROP) ## the test suite
 
 slow: $(INSTALLED) ## long and large tests: 2 GiB bodies, memory
 	$(BIN)/python -m pytest -m slow --timeout=600
+
+fuzz: $(INSTALLED) ## coverage-guided fuzzing of the parsers, FUZZ seconds each (FUZZ=60); new inputs join the corpus
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt atheris
+	for target in token target head; do $(BIN)/python -m tests.fuzz $$target -max_total_time=$(or $(FUZZ),60) -max_len=2048 \
+	  tests/fuzz/corpus/$$target || exit 1; done
 
 coverage: $(INSTALLED) ## branch coverage of policy/ and tokens/, which has to be complete
 	$(BIN)/python -m pytest tests/policy tests/tokens --cov=gateway/policy --cov=gateway/tokens --cov-branch \
