@@ -22,6 +22,7 @@ from gateway.policy.denial import Denial, Reason, refuse
 from gateway.policy.forwarding import forwarding_lines, read_traceparent
 from gateway.policy.headers import Kind, ReceivedHead, ResponseHead, identity_lines, read_reason, read_response
 from gateway.policy.model import RequestHead, Route
+from gateway.policy.trailers import announced, announcement, takes_trailers
 from gateway.policy.websocket import ASKING, agrees, handshake_key
 from gateway.rules import NOT_JUDGED, Judgement, Rules
 from gateway.tunnel import Span, Tunnel
@@ -100,6 +101,7 @@ class Exchange:
     _answer_sent = False
     _trace_flags: str | None = None
     _unsent = b""
+    _trailers = b""
     _max_body: int | None = None
     _end_in_time: asyncio.TimerHandle | None = None
     _websocket_key: bytes | None = None
@@ -299,16 +301,19 @@ class Exchange:
         connection.may_switch()
         return ASKING
 
-    @staticmethod
-    def _special_lines(received: ReceivedHead, route: Route) -> bytes:
+    def _special_lines(self, received: ReceivedHead, route: Route) -> bytes:
         """Framing, expectation and the token, as far as they go on."""
         lines = b""
         if received.chunked:
-            lines = b"Transfer-Encoding: chunked\r\n"
+            lines = b"Transfer-Encoding: chunked\r\n" + announcement(self.client.announced)
         elif received.content_length is not None:
             lines = b"Content-Length: %d\r\n" % received.content_length
-        if received.special and Kind.EXPECT in received.special:
-            lines += b"Expect: 100-continue\r\n"
+        special = received.special
+        if special:
+            if Kind.EXPECT in special:
+                lines += b"Expect: 100-continue\r\n"
+            if Kind.TE in special and self._takes_trailers:
+                lines += b"TE: trailers\r\nConnection: TE\r\n"
         if route.forward_token and received.head.authorization:
             lines += b"Authorization: %b\r\n" % received.head.authorization[0]
         return lines
@@ -349,12 +354,12 @@ class Exchange:
             chunked = self._received.chunked
             self._connection.send(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
 
-    def on_body_end(self) -> None:
+    def on_body_end(self, trailers: bytes) -> None:
         """The request's body is complete."""
         self._waits_for_continue = False
         if self._connection is not None:
             if self._received.chunked:
-                self._connection.send(b"0\r\n\r\n")
+                self._connection.send(b"0\r\n%b\r\n" % trailers)
             self._connection.sent()
 
     def on_client_gone(self, denial: Denial | None) -> None:
@@ -447,7 +452,7 @@ class Exchange:
         self.upstream_status = self.status = status = message.code
         if self._waits_for_continue:
             self._must_close = True
-        framing = self._framing(status, response.content_length)
+        framing = self._framing(message, response.content_length)
         if not response.dated:
             framing += b"Date: %b\r\n" % self._date()
         self._unsent = self._answer_head(status, reason, response.lines + framing)
@@ -462,17 +467,35 @@ class Exchange:
             connection.familiar_head = read_response(message.raw_headers)
         return connection.familiar_head
 
-    def _framing(self, status: int, length: int | None) -> bytes:
+    def _framing(self, message: RawResponseMessage, length: int | None) -> bytes:
         """How the client knows where the answer ends (RFC 9112 §6.3)."""
+        status = message.code
         if length is not None and status != 204:
             return b"Content-Length: %d\r\n" % length
         if status in {204, 304} or self.head.method == "HEAD":
             return b""
         if self._usual_version:
             self._chunked_answer = True
-            return b"Transfer-Encoding: chunked\r\n"
+            return b"Transfer-Encoding: chunked\r\n" + self._announcement(message)
         self._must_close = True
         return b""
+
+    @property
+    def _takes_trailers(self) -> bool:
+        return self._usual_version and takes_trailers(self._received.special)
+
+    def _announcement(self, message: RawResponseMessage) -> bytes:
+        """Ask for the trailers that the answer announces, and announce them, if the client takes any."""
+        if self._connection is None or not (message.chunked and self._takes_trailers):
+            return b""
+        names = announced(message.raw_headers)
+        if names:
+            self._connection.read_trailers(names)
+        return announcement(names)
+
+    def on_trailers(self, trailers: bytes) -> None:
+        """The answer's trailers."""
+        self._trailers = trailers
 
     def on_data(self, data: bytes) -> None:
         """Some of the answer's body."""
@@ -506,7 +529,7 @@ class Exchange:
         self._answer_sent = True
         unsent, self._unsent = self._unsent, b""
         if self._chunked_answer:
-            unsent += b"0\r\n\r\n"
+            unsent += b"0\r\n%b\r\n" % self._trailers
         if unsent:
             self.client.send(unsent)
 

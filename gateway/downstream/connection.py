@@ -21,7 +21,9 @@ from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from gateway.deadlines import NEVER, Deadlines
+from gateway.downstream.chunked import UNKNOWN, ChunkedBody, next_place
 from gateway.policy.denial import Denial, Reason
+from gateway.policy.trailers import HeadEnd
 
 UNBOUNDED = 2**31 - 1
 """The parser's own buffers are emptied after every read, so its flow control never has to act."""
@@ -66,8 +68,8 @@ class ClientExchange(Protocol):
         """Some of the request's body has come."""
         ...
 
-    def on_body_end(self) -> None:
-        """The request's body is complete."""
+    def on_body_end(self, trailers: bytes) -> None:
+        """The request's body is complete; the trailers that go on, as field lines."""
         ...
 
     def on_client_gone(self, denial: Denial | None) -> None:
@@ -138,7 +140,11 @@ class ClientConnection(asyncio.Protocol):
         self._reading = True
         self._writable = True  # the client takes what we write
         self._head_bytes = 0
-        self._unparsed = 0  # bytes that the parser may still hold behind a head, at most
+        self._block = b""  # bytes that the parser may still hold some of
+        self._place = 0  # of the last message in them
+        self._last: RawRequestMessage | None = None  # the one there, unless it is the next one
+        self._head_end = HeadEnd()
+        self._chunked: ChunkedBody | None = None
         self._pipelined = b""
         self._input_broken = False
         self._advancing = False
@@ -165,7 +171,14 @@ class ClientConnection(asyncio.Protocol):
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
             self._secured(tls)
-        self._parser = HttpRequestParser(
+        self._parser = self._new_parser()
+        if not self._registry.opened(self):
+            self._transport.abort()
+            return
+        self.deadline = self._now() + self._limits.head_timeout
+
+    def _new_parser(self) -> HttpRequestParser:
+        return HttpRequestParser(
             self,  # type: ignore[arg-type]  # only its stream's flow control calls it
             self._registry.loop,
             UNBOUNDED,
@@ -174,10 +187,6 @@ class ClientConnection(asyncio.Protocol):
             auto_decompress=False,
             max_msg_queue_size=1,
         )
-        if not self._registry.opened(self):
-            self._transport.abort()
-            return
-        self.deadline = self._now() + self._limits.head_timeout
 
     def _secured(self, tls: ssl.SSLObject) -> None:
         self.scheme = "https"
@@ -189,7 +198,7 @@ class ClientConnection(asyncio.Protocol):
         """Bytes have come: of a head, of a body, or of the request after the present one."""
         if self._lingering:
             self._discard(len(data))
-        elif (self._waiting and self._writable) or self._body is not None:
+        elif (self._waiting and self._writable) or (self._body is not None and not self._body.is_eof()):
             self._feed(data)
         else:
             self._pipelined += data
@@ -250,6 +259,11 @@ class ClientConnection(asyncio.Protocol):
             self._deliver_body()
 
     @property
+    def announced(self) -> tuple[bytes, ...]:
+        """The names of the request's trailers that may go on, in lower case."""
+        return () if self._chunked is None else self._chunked.announced
+
+    @property
     def has_body_to_come(self) -> bool:
         """Whether the request's body has not been delivered whole."""
         return self._body is not None
@@ -260,7 +274,7 @@ class ClientConnection(asyncio.Protocol):
         self._body_held = False
         self.closing = self.closing or not keep_alive
         if self._body is not None and self._body.is_eof():
-            self._body = None
+            self._leave_body(self._body)
         if self._body is None and not self.closing:
             self._await_head()
         elif self._body is None and not self._pipelined and not self._input_broken:
@@ -335,7 +349,9 @@ class ClientConnection(asyncio.Protocol):
 
     def _feed(self, data: bytes) -> bool:
         """Parse; returns whether a request has begun."""
-        self._unparsed += len(data)
+        pipelined = bool(self._block)
+        if data:
+            self._block += data
         try:
             messages = self._parser.feed_data(data)[0]
         except Exception as error:  # noqa: BLE001 - the border to the parser: whatever it raises, this is no HTTP
@@ -343,22 +359,28 @@ class ClientConnection(asyncio.Protocol):
             return False
         if messages:
             message, payload = messages[0]
-            if self._head_bytes + self._unparsed > self._limits.head_bytes and self._is_too_long(message):
+            if self._head_bytes + len(self._block) > self._limits.head_bytes and self._is_too_long(message):
                 self._reject_long_head()
             else:
-                self._begin(message, payload)
+                self._begin(message, payload, pipelined=pipelined)
             return True
-        self._unparsed = 0
         if self._waiting:
-            self._count_head(len(data))
+            self._block, self._place, self._last = b"", 0, None
+            if data:
+                self._count_head(data)
         else:
+            self._block, self._place, self._last = data, UNKNOWN, None
+            if self._chunked is not None:
+                self._place = self._chunked.feed(data)
             self._deliver_body()
         return False
 
-    def _count_head(self, size: int) -> None:
-        if size and not self._head_bytes:
+    def _count_head(self, data: bytes) -> None:
+        if not self._head_bytes:
             self.deadline = self._now() + self._limits.head_timeout
-        self._head_bytes += size
+            self._head_end = HeadEnd()
+        self._head_end.pass_by(data)
+        self._head_bytes += len(data)
         if self._head_bytes > self._limits.head_bytes:
             self._reject_long_head()
 
@@ -370,9 +392,15 @@ class ClientConnection(asyncio.Protocol):
     def _reject_long_head(self) -> None:
         self._reject(Denial(Reason.REQUEST_MALFORMED, f"a head of more than {self._limits.head_bytes} bytes"))
 
-    def _begin(self, message: RawRequestMessage, payload: StreamReader) -> None:
+    def _begin(self, message: RawRequestMessage, payload: StreamReader, *, pipelined: bool) -> None:
         self._waiting = False
-        self._body = None if payload is EMPTY_PAYLOAD else payload
+        if pipelined:
+            self._block, self._place = next_place(self._last, self._block, self._place)
+        self._last = message
+        self._body = None
+        if payload is not EMPTY_PAYLOAD:
+            self._body = payload
+            self._chunked = self._begin_chunked(message, pipelined=pipelined) if message.chunked else None
         if message.upgrade or message.should_close or self.retiring:
             # The parser takes what follows an upgrade for another protocol; so no request follows in any case.
             self.closing = True
@@ -381,10 +409,26 @@ class ClientConnection(asyncio.Protocol):
         if self._body is not None and self._body is payload:
             self._deliver_body()
 
+    def _begin_chunked(self, message: RawRequestMessage, *, pipelined: bool) -> ChunkedBody | None:
+        """Walk a chunked body beside the parser; where its place is not known, no request may follow."""
+        behind = UNKNOWN
+        if self._head_bytes and not pipelined:
+            behind = self._head_end.find(self._block)
+        elif self._place != UNKNOWN:
+            behind = HeadEnd().find(self._block, self._place)
+        if behind == UNKNOWN:
+            self.closing = True
+            return None
+        chunked = ChunkedBody(message, self._limits.head_bytes)
+        self._place, self._last = chunked.feed(self._block, behind), None
+        return chunked
+
     def _broken(self, error: Exception) -> None:
-        """The bytes are no HTTP: whatever follows can't be told apart any more."""
         reason = Reason.TARGET_INVALID if isinstance(error, InvalidURLError) else Reason.REQUEST_MALFORMED
-        denial = Denial(reason, f"the request cannot be parsed ({type(error).__name__})")
+        self._break_off(Denial(reason, f"the request cannot be parsed ({type(error).__name__})"))
+
+    def _break_off(self, denial: Denial) -> None:
+        """The bytes are no HTTP: whatever follows can't be told apart any more."""
         self._body = None
         if self._waiting:
             self._reject(denial)
@@ -434,6 +478,11 @@ class ClientConnection(asyncio.Protocol):
         if body is None or self._body_held:
             return
         data = body.read_nowait()
+        if self._chunked is not None:
+            disagreement = self._chunked.disagreement(len(data), complete=body.is_eof())
+            if disagreement is not None:
+                self._break_off(Denial(Reason.REQUEST_MALFORMED, disagreement))
+                return
         if exchange is None:
             self._discard(len(data))
         elif data:
@@ -449,12 +498,31 @@ class ClientConnection(asyncio.Protocol):
     def _body_complete(self, exchange: ClientExchange | None) -> None:
         self._to_discard = 0
         self._set_body_deadline()
+        trailers = b"" if self._chunked is None else self._end_chunked(self._chunked)
         if exchange is not None:
-            exchange.on_body_end()
+            exchange.on_body_end(trailers)
         elif self.closing:
             self._close_when_taken()
         else:
             self._await_head()
+
+    def _leave_body(self, body: StreamReader) -> None:
+        """Nobody wants the body, which is complete."""
+        self._body = None
+        chunked = self._chunked
+        if chunked is not None:
+            if chunked.disagreement(len(body.read_nowait()), complete=True) is not None:
+                self.closing = self._input_broken = True
+            self._end_chunked(chunked)
+
+    def _end_chunked(self, chunked: ChunkedBody) -> bytes:
+        """The trailers that go on. The parser that saw any sees no other request; a new one gets what follows."""
+        self._chunked = None
+        if chunked.has_trailers:
+            self._parser = self._new_parser()
+            self._pipelined = self._block[self._place :] + self._pipelined
+            self._block, self._place = b"", 0
+        return chunked.trailers
 
     def _set_body_deadline(self) -> None:
         if self._to_discard:

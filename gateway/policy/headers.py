@@ -37,6 +37,7 @@ class Kind(IntEnum):
     TRANSFER_ENCODING = 10
     UPGRADE = 11
     USER_AGENT = 12
+    TE = 13
 
 
 IDENTITY_FIELDS = (b"X-Client-Id", b"X-Token-Subject", b"X-Token-Scopes", b"X-Token-Issuer")
@@ -49,6 +50,7 @@ _SPECIAL: dict[bytes, Kind] = {
     b"expect": Kind.EXPECT,
     b"forwarded": Kind.FORWARDING,
     b"host": Kind.HOST,
+    b"te": Kind.TE,
     b"traceparent": Kind.TRACEPARENT,
     b"tracestate": Kind.TRACESTATE,
     b"transfer-encoding": Kind.TRANSFER_ENCODING,
@@ -61,12 +63,11 @@ _SPECIAL: dict[bytes, Kind] = {
 }
 _DROPPED = frozenset(
     {
-        # Hop-by-hop (RFC 9110 §7.6.1); Trailer because trailers are not relayed.
+        # Hop-by-hop (RFC 9110 §7.6.1); Trailer is set anew with the trailers that go on.
         b"keep-alive",
         b"proxy-authenticate",
         b"proxy-authorization",
         b"proxy-connection",
-        b"te",
         b"trailer",
         # A second way to say the method or the target, which the decision would not have seen.
         b"x-http-method",

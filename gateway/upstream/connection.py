@@ -19,8 +19,11 @@ from aiohttp.streams import StreamReader
 from gateway.deadlines import NEVER
 from gateway.policy.denial import Denial
 from gateway.policy.headers import NO_FIELDS, Field, ResponseHead
+from gateway.policy.trailers import ChunkedWalk, HeadEnd
 from gateway.tls import fault
 from gateway.upstream.failure import UpstreamFailure, invalid, timed_out, unreachable
+
+_Answer = tuple[RawResponseMessage, StreamReader]
 
 UNBOUNDED = 2**31 - 1
 HEAD_BYTES = 64 * 1024
@@ -48,6 +51,10 @@ class UpstreamExchange(Protocol):
 
     def on_pause(self) -> None:
         """No more of the answer is at hand now."""
+        ...
+
+    def on_trailers(self, trailers: bytes) -> None:
+        """The trailers that `read_trailers` asked for, as field lines; the end of the answer follows."""
         ...
 
     def on_answered(self) -> None:
@@ -128,6 +135,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._request_sent = False
         self._held = False
         self._may_switch = False
+        self._head_end: HeadEnd | None = None  # while a head is incomplete
+        self._walk: ChunkedWalk | None = None
+        self._trailers: tuple[bytes, ...] = ()
         self.writable = True
         self.exchange: UpstreamExchange | None = None
         self.served = 0
@@ -156,14 +166,14 @@ class UpstreamConnection(asyncio.Protocol):
         for message, payload in messages:
             if not self._take_head(exchange, message, payload, behind if switched else None):
                 return
+        if self._walk is not None:
+            self._walk.feed(data, self._behind_heads(data, messages))
         if self._payload is not None:
             self._deliver(exchange, self._payload)
         elif self._answered:
             self._fail(invalid("more than one answer to one request"))
         else:
-            self._heard += len(data)
-            if self._heard > HEAD_BYTES:
-                self._fail(invalid(f"the answer's head is longer than {HEAD_BYTES} bytes"))
+            self._count_head(data, messages)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The upstream closed, or we did."""
@@ -226,6 +236,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._payload = None
         self._answered = False
         self._heard = 0
+        self._head_end = None
         self._request_sent = complete
         if not (self._reads_bodies and answer_has_body):
             self._reads_bodies = answer_has_body
@@ -244,6 +255,12 @@ class UpstreamConnection(asyncio.Protocol):
             self._end(self.exchange)
         else:
             self._set_deadline()
+
+    def read_trailers(self, names: tuple[bytes, ...]) -> None:
+        """Hand out the trailers of these lower-case names; to be asked for when the answer's head has come."""
+        self._trailers = names
+        self._walk = ChunkedWalk(HEAD_BYTES)
+        self._content = 0
 
     def may_switch(self) -> None:
         """The request asks for another protocol: whatever is answered, this connection serves no other request."""
@@ -337,10 +354,44 @@ class UpstreamConnection(asyncio.Protocol):
             exchange.on_informational(message)
         return self.exchange is exchange
 
+    def _count_head(self, data: bytes, messages: Sequence[_Answer]) -> None:
+        """Bytes of a head that is incomplete, behind the informational ones that are not."""
+        behind = self._behind_heads(data, messages)
+        self._head_end = self._head_end or HeadEnd()
+        self._head_end.pass_by(data[behind:])
+        self._heard += len(data)
+        if self._heard > HEAD_BYTES:
+            self._fail(invalid(f"the answer's head is longer than {HEAD_BYTES} bytes"))
+
+    def _behind_heads(self, data: bytes, messages: Sequence[_Answer]) -> int:
+        """The place behind the heads that end in these data, the final one's at last; the data's end if unknown."""
+        behind = 0
+        for message, _ in messages:
+            behind = (self._head_end or HeadEnd()).find(data, behind)
+            self._head_end = None
+            if behind < 0:
+                return len(data)
+            if message.code >= 200:
+                break
+        return behind
+
+    def _trailers_came(self, exchange: UpstreamExchange, walk: ChunkedWalk, size: int, *, complete: bool) -> bool:
+        """Compare the walk with the parser's reading; whether the exchange goes on."""
+        self._content += size
+        if walk.fault is not None or walk.content != self._content or walk.complete != complete:
+            self._fail(invalid(f"the answer's body can be read in two ways ({walk.fault or 'its end'})"))
+        elif complete:
+            self._walk = None
+            exchange.on_trailers(walk.lines(self._trailers))
+        return self.exchange is exchange
+
     def _deliver(self, exchange: UpstreamExchange, payload: StreamReader) -> None:
         if self._held:
             return
         data = payload.read_nowait()
+        walk = self._walk
+        if walk is not None and not self._trailers_came(exchange, walk, len(data), complete=payload.is_eof()):
+            return
         if data:
             exchange.on_data(data)
         if self.exchange is not exchange:

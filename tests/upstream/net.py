@@ -126,6 +126,9 @@ class Asking:
     def on_pause(self) -> None:
         """Of no interest."""
 
+    def on_trailers(self, trailers: bytes) -> None:
+        """Of no interest."""
+
     def on_answered(self) -> None:
         """Of no interest."""
 

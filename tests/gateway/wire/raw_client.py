@@ -18,6 +18,7 @@ class Answer:
     fields: list[tuple[str, str]]
     body: bytes
     whole: bool = True
+    trailers: list[bytes] = field(default_factory=list)
 
     def all(self, name: str) -> list[str]:
         return [value for each, value in self.fields if each.lower() == name.lower()]
@@ -84,23 +85,25 @@ class RawClient:
             body, whole = await self._body(answer), True
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             body, whole = getattr(error, "partial", b""), False
-        return Answer(answer.status, reason, version, fields, body, whole)
+        return Answer(answer.status, reason, version, fields, body, whole, answer.trailers)
 
     async def _body(self, answer: Answer) -> bytes:
         if "Transfer-Encoding" in answer:
             assert answer["Transfer-Encoding"] == "chunked"
             assert "Content-Length" not in answer
-            return await self._chunks()
+            return await self._chunks(answer)
         if "Content-Length" in answer:
             return await self.reader.readexactly(int(answer["Content-Length"]))
         return await self.reader.read()
 
-    async def _chunks(self) -> bytes:
+    async def _chunks(self, answer: Answer) -> bytes:
         body = bytearray()
         while size := int(await self.reader.readuntil(b"\r\n"), 16):
             body += await self.reader.readexactly(size)
             assert await self.reader.readexactly(2) == b"\r\n"
-        assert await self.reader.readexactly(2) == b"\r\n"
+        while line := (await self.reader.readuntil(b"\r\n"))[:-2]:
+            answer.trailers.append(line)
+        assert "Trailer" in answer or not answer.trailers
         return bytes(body)
 
     async def rest(self) -> bytes:

@@ -25,6 +25,7 @@ class Visit:
     number: int
     body: bytes = b""
     body_read: bool = False
+    trailers: list[bytes] = field(default_factory=list)
 
     async def read_body(self) -> bytes:
         """The body's content, without its framing."""
@@ -34,7 +35,9 @@ class Visit:
                 while size := int((await self.reader.readuntil(b"\r\n")).strip(), 16):
                     self.body += await self.reader.readexactly(size)
                     assert await self.reader.readexactly(2) == b"\r\n"
-                assert await self.reader.readexactly(2) == b"\r\n"
+                while line := (await self.reader.readuntil(b"\r\n"))[:-2]:
+                    self.trailers.append(line)
+                assert self.fields("trailer") or not self.trailers
             elif (length := _LENGTH.search(self.head)) is not None:
                 self.body = await self.reader.readexactly(int(length[1]))
         return self.body
