@@ -24,12 +24,11 @@ from gateway import __version__, build
 from gateway.access.writer import AccessLog
 from gateway.admin.server import AdminServer
 from gateway.admin.snapshot import IssuerSnapshot, Snapshot, TargetSnapshot, TlsSnapshot, UpstreamSnapshot
-from gateway.config import ConfigError, HostPort, read_file
+from gateway.config import HostPort
 from gateway.config.gateway_file import GatewayConfig, IssuerConfig, UpstreamConfig
 from gateway.deadlines import Deadlines
 from gateway.downstream.certificate import ServerTls
 from gateway.downstream.listener import Listener
-from gateway.issuer import settings as issuer_settings
 from gateway.issuer.errors import StateError
 from gateway.policy.forwarding import TrustedProxies
 from gateway.policy.routes import RouteTable
@@ -43,6 +42,7 @@ from gateway.tokens.verifier import TokenVerifier
 from gateway.upstream.pool import Upstream
 
 if TYPE_CHECKING:
+    from gateway.issuer.reloading import SettingsWatch
     from gateway.issuer.running import RunningIssuer
 
 log = logging.getLogger(__name__)
@@ -378,25 +378,29 @@ async def embedded_issuers(
     async with AsyncExitStack() as running:
         for name, issuer in config.issuers.items():
             if issuer.embedded is not None:
-                started = await _start_issuer(name, base / issuer.embedded, clock, environ)
+                started, watch = await _start_issuer(name, base / issuer.embedded, clock, environ)
                 running.push_async_callback(started.close)
+                running.push_async_callback(_in_background(watch.run()))
         yield
 
 
-async def _start_issuer(name: str, path: Path, clock: Clock, environ: Mapping[str, str]) -> RunningIssuer:
-    text = read_file(path, str(path))
-    settings = text if isinstance(text, ConfigError) else issuer_settings.parse(text, str(path), environ)
-    if isinstance(settings, ConfigError | list):
-        errors = settings if isinstance(settings, list) else [settings]
-        raise BadFileError("\n".join(str(error) for error in errors))
-    from gateway.issuer.running import RunningIssuer  # noqa: PLC0415 - a sixth of the memory, for those who embed none
+async def _start_issuer(
+    name: str, path: Path, clock: Clock, environ: Mapping[str, str]
+) -> tuple[RunningIssuer, SettingsWatch]:
+    # Imported late: a sixth of the memory, for those who embed none.
+    from gateway.issuer.reloading import SettingsWatch, read_settings  # noqa: PLC0415 - see above
+    from gateway.issuer.running import RunningIssuer  # noqa: PLC0415 - see above
 
-    issuer = RunningIssuer(settings, clock=clock)
+    reading = await asyncio.to_thread(read_settings, path, environ)
+    settings = reading.outcome
+    if isinstance(settings, list):
+        raise BadFileError("\n".join(str(error) for error in settings))
+    issuer = RunningIssuer(settings, clock=clock, base=path.parent)
     try:
         await listening(f"issuers.{name}.embedded: {path}: listen", settings.listen, issuer.start())
     except StateError as error:
         raise BadFileError(f"issuers.{name}.embedded: {path}: state: {error}") from error
-    return issuer
+    return issuer, SettingsWatch(path, reading, issuer, environ)
 
 
 async def listening(what: str, address: HostPort, start: Awaitable[T]) -> T:

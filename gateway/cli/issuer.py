@@ -12,11 +12,11 @@ import click
 from rich_click import RichCommand, RichGroup
 
 from gateway.client.secret_file import parse_secret
-from gateway.config import read_file
 from gateway.issuer.errors import StateError
+from gateway.issuer.reloading import Reading, SettingsWatch, read_settings
 from gateway.issuer.running import RunningIssuer
 from gateway.issuer.secrets import hash_secret
-from gateway.issuer.settings import IssuerSettings, parse
+from gateway.issuer.settings import IssuerSettings
 
 BAD_CONFIGURATION: Final = 3
 CANNOT_REACH: Final = 4
@@ -40,12 +40,17 @@ def issuer() -> None:
 def run_(file: Path) -> None:
     """Run the authorization server alone, until SIGINT or SIGTERM.
 
+    Clients, roles, resources and what else needs no restart are taken anew when the file has changed, and on SIGHUP.
+
     Exit codes: 0 stopped, 3 the file or the state file is not right, 4 the address cannot be listened on.
     """
-    settings = _settings(file)
+    reading = read_settings(file, os.environ)
+    settings = reading.outcome
+    if isinstance(settings, list):
+        _end("\n".join(map(str, settings)), BAD_CONFIGURATION)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        asyncio.run(_serve(settings))
+        asyncio.run(_serve(file, reading, settings))
     except StateError as error:
         _end(str(error), BAD_CONFIGURATION)
     except OSError as error:
@@ -75,22 +80,28 @@ def hash_secret_(secret_file: BinaryIO | None) -> None:
     click.echo(hash_secret(secret))
 
 
-def _settings(file: Path) -> IssuerSettings:
-    text = read_file(file, str(file))
-    settings = parse(text, str(file), os.environ) if isinstance(text, str) else [text]
-    if isinstance(settings, list):
-        _end("\n".join(map(str, settings)), BAD_CONFIGURATION)
-    return settings
-
-
-async def _serve(settings: IssuerSettings) -> None:
-    stop = asyncio.Event()
+async def _serve(file: Path, reading: Reading, settings: IssuerSettings) -> None:
+    stop, reload = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with RunningIssuer(settings) as running:
-        click.echo(f"issuer {settings.issuer} listens on http://{running.address}", err=True)
+    loop.add_signal_handler(signal.SIGHUP, reload.set)
+    async with RunningIssuer(settings, base=file.parent) as running:
+        scheme = "http" if settings.tls is None else "https"
+        click.echo(f"issuer {settings.issuer} listens on {scheme}://{running.address}", err=True)
+        watch = SettingsWatch(file, reading, running, os.environ)
+        following = [asyncio.create_task(watch.run()), asyncio.create_task(_take_when(reload, watch))]
         await stop.wait()
+        for task in following:
+            task.cancel()
+        await asyncio.gather(*following, return_exceptions=True)
+
+
+async def _take_when(asked: asyncio.Event, watch: SettingsWatch) -> None:
+    while True:
+        await asked.wait()
+        asked.clear()
+        await watch.refresh(force=True)
 
 
 def _reason(error: OSError) -> str:

@@ -22,16 +22,25 @@ class AuthenticatedClient:
     settings: ClientSettings
 
 
+class AuthenticationMemory:
+    """What is known of clients beyond their settings, and so outlives them: verified secrets, and failures."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.remembered = RememberedSecrets(clock)
+        self.throttle = Throttle(clock)
+        self.slots = asyncio.Semaphore(_SCRYPTS_AT_ONCE)
+
+
 class ClientAuthenticator:
     """Finds out which client sent a request, and refuses guesses."""
 
-    def __init__(self, clients: Mapping[str, ClientSettings], clock: Callable[[], float]) -> None:
+    def __init__(self, clients: Mapping[str, ClientSettings], memory: AuthenticationMemory) -> None:
         self._clients = clients
         self._hashes = {client_id: client.secret for client_id, client in clients.items() if client.secret is not None}
         self._decoy = decoy_hash(self._hashes.values())
-        self._remembered = RememberedSecrets(clock)
-        self._throttle = Throttle(clock)
-        self._slots = asyncio.Semaphore(_SCRYPTS_AT_ONCE)
+        self._remembered = memory.remembered
+        self._throttle = memory.throttle
+        self._slots = memory.slots
 
     async def authenticate(
         self, authorizations: Sequence[str], form: Form, address: str

@@ -15,6 +15,19 @@ from gateway.issuer.server import AuthorizationServer
 from gateway.issuer.settings import IssuerSettings
 from gateway.issuer.state import IssuerState
 
+NEED_A_RESTART = (
+    "listen",
+    "issuer",
+    "tls",
+    "state",
+    "passphrase_file",
+    "signing_algorithm",
+    "rotation",
+    "issuance_log",
+    "log_hash_key",
+)
+"""Keys of issuer.yaml that a running server does not take anew."""
+
 _IDLE_SECONDS = 75.0
 _SHUTDOWN_SECONDS = 5.0
 
@@ -29,17 +42,26 @@ _log.addFilter(_without_quotes_of_requests)
 
 
 class RunningIssuer:
-    """Runs in the event loop that calls start, until close. `state` overrides where the settings keep the file.
+    """Runs in the event loop that calls start, until close.
+
+    `base` is the folder of issuer.yaml, for relative paths; `state` overrides where the settings keep the state.
 
     start raises StateError for the state file, and OSError unchanged for an address that cannot be listened on.
     """
 
     def __init__(
-        self, settings: IssuerSettings, *, clock: Callable[[], float] = time.time, state: Path | None = None
+        self,
+        settings: IssuerSettings,
+        *,
+        clock: Callable[[], float] = time.time,
+        state: Path | None = None,
+        base: Path = Path(),
     ) -> None:
         self._settings = settings
+        self._base = base
         self._clock = clock
         self._state_path = state or Path(settings.state)
+        self._server: AuthorizationServer | None = None
         self._runner: web.AppRunner | None = None
         self._state: IssuerState | None = None
 
@@ -48,9 +70,9 @@ class RunningIssuer:
         try:
             self._state = await asyncio.to_thread(IssuerState.open, self._state_path, self._clock)
             keys = await asyncio.to_thread(self._state.signing_keys)
-            application = AuthorizationServer(self._settings, keys, self._clock).application()
+            self._server = AuthorizationServer(self._settings, keys, self._clock)
             self._runner = web.AppRunner(
-                application,
+                self._server.application(),
                 access_log=None,
                 logger=_log,
                 keepalive_timeout=_IDLE_SECONDS,
@@ -61,6 +83,20 @@ class RunningIssuer:
         except BaseException:
             await self.close()
             raise
+
+    def adopt(self, settings: IssuerSettings) -> tuple[str, ...]:
+        """Serve by new settings from the next request on. Returns the keys that changed and need a restart.
+
+        Those keep the values that they had. RuntimeError before start.
+        """
+        if self._server is None:
+            raise RuntimeError("the authorization server is not running")
+        kept = {key: getattr(self._settings, key) for key in NEED_A_RESTART}
+        changed = tuple(key for key, value in kept.items() if getattr(settings, key) != value)
+        settings = settings.model_copy(update=kept)
+        self._server.adopt(settings)
+        self._settings = settings
+        return changed
 
     async def close(self) -> None:
         """Stop listening, let requests in flight end, and close the state file. May be called twice."""

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import orjson
 from aiohttp import web
 
+from gateway.issuer.authentication import AuthenticationMemory
 from gateway.issuer.errors import TokenError, TokenErrorCode, allowed_text
 from gateway.issuer.form import MOST_BODY_BYTES, Form, read_form
 from gateway.issuer.keys import SigningKey, jwk_set
@@ -43,12 +44,22 @@ class AuthorizationServer:
     ) -> None:
         published = tuple(keys)
         signing = next(key for key in published if key.algorithm == settings.signing_algorithm)
-        scopes = (scope for defined in settings.resources.values() for scope in defined)
-        self._endpoint = TokenEndpoint(settings, signing, clock)
+        self._signing, self._clock = signing, clock
+        self._memory = AuthenticationMemory(clock)
         self._body_seconds = body_seconds
         self._issuer = settings.issuer
         self._jwks = orjson.dumps(jwk_set(published))
-        self._metadata = orjson.dumps(metadata(settings.issuer, scopes))
+        self.adopt(settings)
+
+    def adopt(self, settings: IssuerSettings) -> None:
+        """Answer by these settings from the next request on; those in flight finish under the ones they began with.
+
+        The issuer's identifier stays what it was.
+        """
+        scopes = (scope for defined in settings.resources.values() for scope in defined)
+        description = orjson.dumps(metadata(settings.issuer, scopes))
+        self._endpoint = TokenEndpoint(settings, self._signing, self._clock, self._memory)
+        self._metadata = description
 
     def application(self) -> web.Application:
         """The routes, at the root and below the issuer's own path, where a proxy in front may have kept it."""
@@ -76,11 +87,12 @@ class AuthorizationServer:
         return _refusal(outcome) if isinstance(outcome, TokenError) else _issued(outcome)
 
     async def _outcome(self, request: web.Request) -> IssuedToken | TokenError:
+        endpoint = self._endpoint
         form = await self._form(request)
         if isinstance(form, TokenError):
             return form
         authorizations = request.headers.getall("Authorization", [])
-        outcome = await self._endpoint.answer(authorizations, form, request.remote or "")
+        outcome = await endpoint.answer(authorizations, form, request.remote or "")
         if isinstance(outcome, TokenError):
             _log.info("refused %s: %s: %s", request.remote, outcome.code.value, allowed_text(outcome.description))
         return outcome

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 
-from gateway.issuer.authentication import ClientAuthenticator
+from gateway.issuer.authentication import AuthenticationMemory, ClientAuthenticator
 from gateway.issuer.errors import TokenError, TokenErrorCode
 from gateway.issuer.form import Form
 from gateway.issuer.keys import SigningKey
@@ -17,9 +17,11 @@ _log = logging.getLogger(__name__)
 class TokenEndpoint:
     """Issues tokens for the client_credentials grant (RFC 6749 §4.4); never a refresh token (§4.4.3)."""
 
-    def __init__(self, settings: IssuerSettings, key: SigningKey, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: IssuerSettings, key: SigningKey, clock: Callable[[], float], memory: AuthenticationMemory
+    ) -> None:
         self._settings = settings
-        self._authenticator = ClientAuthenticator(settings.clients, clock)
+        self._authenticator = ClientAuthenticator(settings.clients, memory)
         self._mint = TokenMint(settings.issuer, key, int(settings.token_lifetime), clock)
 
     async def answer(self, authorizations: Sequence[str], form: Form, address: str) -> IssuedToken | TokenError:
