@@ -7,13 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from gateway.policy.denial import Denial, Reason
-from gateway.policy.model import Claims, TrustedIssuer
-
-CLIENT_CLAIMS = ("client_id", "azp", "appid", "cid")
-"""Where issuers put the client's identifier: RFC 9068; OpenID Connect, Keycloak, Auth0; Entra 1.0; Okta."""
-
-SCOPE_CLAIMS = ("scope", "scp")
-"""Where issuers put the scopes: RFC 8693 §4.2 (Keycloak, Oracle, Auth0); Entra, Okta."""
+from gateway.policy.model import Claims, ClaimValue, TrustedIssuer
 
 LATEST_TIME = 253_402_300_799
 """The last second of the year 9999: a NumericDate beyond it is no date that anyone meant."""
@@ -23,6 +17,10 @@ _UNPROVEN = Denial(Reason.PROOF_INVALID, "the token is bound to a key (cnf), and
 
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+\Z")
 _FIELD_SAFE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?\Z")
+
+
+ABSENT = object()
+"""In the place of a claim that a token does not have; null is a value."""
 
 
 class _ClaimError(Exception):
@@ -47,12 +45,47 @@ def check_claims(payload: Mapping[str, object], issuer: TrustedIssuer, now: floa
         if "cnf" in payload:
             return _UNPROVEN
         claims = _read(payload, issuer)
+        _check_terms(payload, issuer)
     except _ClaimError as error:
         return Denial(Reason.CLAIM_INVALID, str(error))
     if issuer.audiences.isdisjoint(claims.audience):
         expected = " or ".join(sorted(issuer.audiences))
         return Denial(Reason.AUDIENCE_MISMATCH, f"aud holds {list(claims.audience)}, expected {expected}")
     return check_times(claims, issuer.leeway, now) or claims
+
+
+def fits(payload: Mapping[str, object], issuer: TrustedIssuer) -> bool:
+    """Whether a payload meets the conditions that tell entries apart which share one `iss`; proves nothing."""
+    return all(_holds(claim_at(payload, path), values) for path, values in issuer.conditions)
+
+
+def claim_at(payload: Mapping[str, object], path: str) -> object:
+    """The claim of a path: the member of this very name, else the member of a member; ABSENT where there is none."""
+    if path in payload:
+        return payload[path]
+    at = path.find(".")
+    while at >= 0:
+        inner = payload.get(path[:at])
+        if isinstance(inner, Mapping) and (found := claim_at(inner, path[at + 1 :])) is not ABSENT:
+            return found
+        at = path.find(".", at + 1)
+    return ABSENT
+
+
+def _holds(found: object, values: tuple[ClaimValue, ...]) -> bool:
+    """Whether a claim is one of the values, or a list that holds one; `true` is not 1."""
+    items = found if isinstance(found, list) else [found]
+    return any(type(item) is type(value) and item == value for item in items for value in values)
+
+
+def _check_terms(payload: Mapping[str, object], issuer: TrustedIssuer) -> None:
+    """What this issuer's entry demands beyond the profile."""
+    for path in issuer.required_claims:
+        if claim_at(payload, path) is ABSENT:
+            raise _ClaimError(f"{path} is missing")
+    for path, values in issuer.conditions:
+        if not _holds(claim_at(payload, path), values):
+            raise _ClaimError(f"{path} is not {' or '.join(map(str, values))}")
 
 
 def check_times(claims: Claims, leeway: float, now: float) -> Denial | None:
@@ -66,23 +99,37 @@ def check_times(claims: Claims, leeway: float, now: float) -> Denial | None:
 
 
 def _read(payload: Mapping[str, object], issuer: TrustedIssuer) -> Claims:
-    expires_at = _time(payload, "exp")
-    if expires_at is None:
-        raise _ClaimError("exp is missing")
     not_before, issued_at = _time(payload, "nbf"), _time(payload, "iat")
+    expires_at = _expiry(payload, issuer, issued_at)
     if not_before is None or (issued_at is not None and issued_at > not_before):
         not_before = issued_at
     return Claims(
         issuer_name=issuer.name,
         issuer=_issuer(issuer.issuer),
         subject=_text(payload, "sub"),
-        client_id=_first_text(payload, CLIENT_CLAIMS),
+        client_id=_client_id(payload, issuer.client_claims),
         audience=_audience(payload.get("aud")),
-        scopes=_scopes(payload),
+        scopes=_scopes(payload, issuer),
         expires_at=expires_at,
         not_before=not_before,
         jti=_jti(payload),
+        issued_at=issued_at,
     )
+
+
+def _expiry(payload: Mapping[str, object], issuer: TrustedIssuer, issued_at: float | None) -> float:
+    """When the token ends to be valid here: at its `exp`, or at its greatest age if that comes first."""
+    expires_at = _time(payload, "exp")
+    if expires_at is None:
+        raise _ClaimError("exp is missing")
+    if issuer.max_lifetime is None and issuer.max_age is None:
+        return expires_at
+    if issued_at is None:
+        raise _ClaimError("iat is missing, by which its lifetime is bounded here")
+    if issuer.max_lifetime is not None and expires_at - issued_at > issuer.max_lifetime:
+        lifetime = expires_at - issued_at
+        raise _ClaimError(f"it is made to live {lifetime:.0f} s, and {issuer.max_lifetime:.0f} s at most are taken")
+    return expires_at if issuer.max_age is None else min(expires_at, issued_at + issuer.max_age)
 
 
 def _time(payload: Mapping[str, object], name: str) -> float | None:
@@ -124,10 +171,13 @@ def _issuer(name: str) -> str:
     return _field_safe("iss", name)
 
 
-def _first_text(payload: Mapping[str, object], names: tuple[str, ...]) -> str:
-    for name in names:
-        if name in payload:
-            return _text(payload, name)
+def _client_id(payload: Mapping[str, object], paths: tuple[str, ...]) -> str:
+    for path in paths:
+        value = claim_at(payload, path)
+        if value is not ABSENT:
+            if not isinstance(value, str):
+                raise _ClaimError(f"{path} is not a string")
+            return _field_safe(path, value)
     return ""
 
 
@@ -138,15 +188,19 @@ def _jti(payload: Mapping[str, object]) -> str:
     return value
 
 
-def _scopes(payload: Mapping[str, object]) -> tuple[str, ...]:
+def _scopes(payload: Mapping[str, object], issuer: TrustedIssuer) -> tuple[str, ...]:
     """The granted scopes; whatever is not of RFC 6749 §3.3's grammar grants nothing."""
-    for name in SCOPE_CLAIMS:
-        if name in payload:
-            value = payload[name]
-            if isinstance(value, str):
-                return _split_scopes(value)
-            return tuple(filter(_is_scope, value)) if isinstance(value, list) else ()
-    return ()
+    found = (value for path in issuer.scope_claims if (value := claim_at(payload, path)) is not ABSENT)
+    scopes, prefix = _scopes_of(next(found, None)), issuer.scope_prefix
+    if not prefix:
+        return scopes
+    return tuple(scope[len(prefix) :] for scope in scopes if scope.startswith(prefix) and scope != prefix)
+
+
+def _scopes_of(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return _split_scopes(value)
+    return tuple(filter(_is_scope, value)) if isinstance(value, list) else ()
 
 
 @lru_cache(maxsize=1024)

@@ -43,9 +43,20 @@ class BearerToken(NamedTuple):
         return repr(self)
 
 
+CLIENT_CLAIMS = ("client_id", "azp", "appid", "cid")
+"""Where issuers put the client's identifier: RFC 9068; OpenID Connect, Keycloak, Auth0; Entra 1.0; Okta."""
+
+SCOPE_CLAIMS = ("scope", "scp")
+"""Where issuers put the scopes: RFC 8693 §4.2 (Keycloak, Oracle, Auth0); Entra, Okta."""
+
+ClaimValue = str | int | bool
+
+
 @dataclass(frozen=True, slots=True)
 class TrustedIssuer:
     """An issuer whose tokens are taken, and on which terms.
+
+    A claim is named by its path: `realm_access.roles` is the member of a member, unless a member bears that very name.
 
     Attributes:
         name: its key in the configuration.
@@ -54,6 +65,14 @@ class TrustedIssuer:
         algorithms: JWS algorithm names (RFC 7518 §3.1, RFC 8037, RFC 9864) that are accepted.
         leeway: seconds by which the clocks may differ.
         token_types: accepted `typ` values in lower case without `application/`; empty accepts any, and none.
+        required_claims: have to be there, whatever their value.
+        conditions: what a claim has to be, or (a list) to hold: one of these values.
+        client_claims: where the client's identifier is; the first one that is there counts.
+        scope_claims: where the scopes are; the first one that is there counts.
+        scope_prefix: which every scope bears in the token, and none in a rule (Oracle: the audience); a scope without
+            it grants nothing.
+        max_lifetime: seconds from `iat` to `exp` at most; None for any.
+        max_age: seconds since `iat` at most; None for any.
     """
 
     name: str
@@ -62,6 +81,13 @@ class TrustedIssuer:
     algorithms: frozenset[str]
     leeway: float = 0.0
     token_types: frozenset[str] = frozenset()
+    required_claims: tuple[str, ...] = ()
+    conditions: tuple[tuple[str, tuple[ClaimValue, ...]], ...] = ()
+    client_claims: tuple[str, ...] = CLIENT_CLAIMS
+    scope_claims: tuple[str, ...] = SCOPE_CLAIMS
+    scope_prefix: str = ""
+    max_lifetime: float | None = None
+    max_age: float | None = None
 
 
 class Claims(NamedTuple):
@@ -77,6 +103,7 @@ class Claims(NamedTuple):
         expires_at: `exp` in seconds since the epoch.
         not_before: the later of `nbf` and `iat`, or None.
         jti: `jti`, or "".
+        issued_at: `iat`, or None.
     """
 
     issuer_name: str
@@ -88,6 +115,7 @@ class Claims(NamedTuple):
     expires_at: float
     not_before: float | None
     jti: str
+    issued_at: float | None = None
 
     @property
     def scope_set(self) -> frozenset[str]:

@@ -3,11 +3,12 @@
 import json
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
 
-from gateway.policy.claims import LATEST_TIME, check_claims, check_times
+from gateway.policy.claims import ABSENT as ABSENT_CLAIM, LATEST_TIME, check_claims, check_times, claim_at, fits
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.headers import identity_lines
 from gateway.policy.model import Claims, TrustedIssuer
@@ -239,3 +240,104 @@ def test_any_json_in_a_claim_is_refused_or_fits_into_the_identity_fields(claim: 
     if isinstance(outcome, Claims):
         assert identity_lines(outcome).count(b"\r\n") == 4
         assert NOW < outcome.expires_at <= LATEST_TIME
+
+
+# What an issuer's entry demands beyond the profile
+
+
+def at(**terms: Any) -> TrustedIssuer:
+    return replace(LOCAL, **terms)
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("scope", "jobs.read jobs.run"),
+        ("realm_access.roles", ["a"]),
+        ("user.tenant.name", "idcs-abc"),
+        ("https://api.example/roles", ["b"]),
+        ("a.b.c", 1),
+        ("a.nothing", ABSENT_CLAIM),
+        ("sub.more", ABSENT_CLAIM),
+        ("nothing", ABSENT_CLAIM),
+        ("null", None),
+    ],
+)
+def test_a_claim_is_found_by_its_path_or_by_its_very_name(path: str, found: object) -> None:
+    nested = {
+        "realm_access": {"roles": ["a"]},
+        "user.tenant.name": "idcs-abc",
+        "user": {"tenant": {"name": "never asked"}},
+        "https://api.example/roles": ["b"],
+        "a": {"x": 1},
+        "a.b": {"c": 1},
+        "null": None,
+    }
+    assert claim_at(PAYLOAD | nested, path) == found
+
+
+@pytest.mark.parametrize(
+    ("claim", "taken"),
+    [
+        ("idcs-abc", True),
+        (["x", "idcs-abc"], True),
+        ("idcs-abcd", False),
+        ("IDCS-ABC", False),
+        (["x"], False),
+        ({"idcs-abc": 1}, False),
+        (None, False),
+        (ABSENT, False),
+        (1, True),
+        (True, False),
+        (1.0, False),
+    ],
+)
+def test_a_condition_demands_a_value_of_its_very_kind(claim: object, *, taken: bool) -> None:
+    issuer = at(conditions=(("tenant", ("idcs-abc", 1)),))
+    found = payload(tenant=claim)
+    assert fits(found, issuer) is taken
+    outcome = check_claims(found, issuer, NOW)
+    assert isinstance(outcome, Claims) if taken else reason(outcome) is Reason.CLAIM_INVALID
+
+
+def test_a_required_claim_has_to_be_there_whatever_it_is() -> None:
+    issuer = at(required_claims=("jti", "realm.id"))
+    assert isinstance(check_claims(payload(realm={"id": None}), issuer, NOW), Claims)
+    assert reason(check_claims(payload(realm={}), issuer, NOW)) is Reason.CLAIM_INVALID
+    assert reason(check_claims(payload(realm={"id": 1}, jti=ABSENT), issuer, NOW)) is Reason.CLAIM_INVALID
+
+
+def test_the_client_and_the_scopes_are_where_the_entry_says() -> None:
+    issuer = at(client_claims=("app.id", "client_id"), scope_claims=("realm_access.roles", "scope"))
+    found = check_claims(payload(app={"id": "x"}, realm_access={"roles": ["admin", "jobs.read"]}), issuer, NOW)
+    assert isinstance(found, Claims)
+    assert (found.client_id, found.scopes) == ("x", ("admin", "jobs.read"))
+    otherwise = check_claims(payload(), issuer, NOW)
+    assert isinstance(otherwise, Claims)
+    assert (otherwise.client_id, otherwise.scopes) == ("nightly-batch", ("jobs.read", "jobs.run"))
+
+
+def test_with_a_prefix_only_scopes_that_bear_it_grant_something() -> None:
+    issuer = at(scope_prefix="https://api.example/")
+    found = check_claims(payload(scope="https://api.example/read admin https://api.example/"), issuer, NOW)
+    assert isinstance(found, Claims)
+    assert found.scopes == ("read",)
+
+
+@pytest.mark.parametrize(
+    ("terms", "changes", "expected"),
+    [
+        ({"max_lifetime": 120}, {}, NOW + 60),
+        ({"max_lifetime": 119}, {}, Reason.CLAIM_INVALID),
+        ({"max_lifetime": 120}, {"iat": ABSENT}, Reason.CLAIM_INVALID),
+        ({"max_age": 90}, {}, NOW + 30),
+        ({"max_age": 600}, {}, NOW + 60),
+        ({"max_age": 60}, {}, Reason.TOKEN_EXPIRED),
+        ({"max_age": 60}, {"iat": ABSENT}, Reason.CLAIM_INVALID),
+    ],
+)
+def test_lifetime_and_age_are_bounded_by_iat(
+    terms: dict[str, float], changes: dict[str, object], expected: float | Reason
+) -> None:
+    outcome = check_claims(payload(**changes), at(**terms), NOW)
+    assert (outcome.expires_at if isinstance(outcome, Claims) else outcome.reason) == expected
