@@ -16,7 +16,14 @@ from gateway.issuer.settings import IssuerSettings, parse as parse_issuer
 from .pages import code, examples, read, rows, sections
 
 ABSENT = "\N{EN DASH}"
-PLACEHOLDERS = {"issuers": "issuers.NAME", "upstreams": "upstreams.NAME", "routes": "routes[]", "clients": "clients.ID"}
+PLACEHOLDERS = {
+    "issuers": "issuers.NAME",
+    "credentials": "credentials.NAME",
+    "upstreams": "upstreams.NAME",
+    "routes": "routes[]",
+    "clients": "clients.ID",
+    "resource_settings": "resource_settings.AUDIENCE",
+}
 FILES: dict[str, type[BaseModel]] = {"config/gateway.yaml": GatewayConfig, "config/issuer.yaml": IssuerSettings}
 WITH_YAML = ("configuration.md", "issuers.md", "security.md", "../deploy/README.md", "../README.md")
 NEEDED = {
