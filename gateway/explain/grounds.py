@@ -17,6 +17,7 @@ from gateway.policy.model import TrustedIssuer
 from gateway.policy.routes import RouteTable
 from gateway.tokens.key_source import KeySource
 from gateway.tokens.keys import KeySetError
+from gateway.tokens.verify import IssuersByIss, by_iss
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,9 @@ class Grounds:
     embedded: Mapping[str, Embedded]
 
     @property
-    def by_iss(self) -> dict[str, TrustedIssuer]:
+    def by_iss(self) -> IssuersByIss:
         """The issuers by the value of `iss`, as `verify` takes them."""
-        return {issuer.issuer: issuer for issuer in self.issuers}
+        return by_iss(self.issuers)
 
 
 class GroundsError(Exception):

@@ -20,7 +20,7 @@ from gateway.tokens.compact import CompactToken, read_compact
 from gateway.tokens.key_source import KeySource
 from gateway.tokens.keys import KeySet
 from gateway.tokens.verifier import Keys, TokenVerifier, VerifiedToken
-from gateway.tokens.verify import UnknownKey, verify
+from gateway.tokens.verify import UnknownKey, by_iss, issuer_of, verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,7 @@ class Findings:
     @property
     def issuer(self) -> TrustedIssuer | None:
         """The trusted issuer that the token names."""
-        name = self.payload.get("iss")
-        return self.grounds.by_iss.get(name) if isinstance(name, str) else None
+        return issuer_of(self.payload, self.grounds.by_iss)
 
 
 async def judge_request(grounds: Grounds, request: Request, now: float) -> Findings | NoKeys:
@@ -151,7 +150,7 @@ def _findings(
     if isinstance(token, Denial):
         return findings
     compact = read_compact(token.value)
-    before_keys = verify(token, {issuer.issuer: issuer for issuer in issuers}, lambda _: None, findings.now)
+    before_keys = verify(token, by_iss(issuers), lambda _: None, findings.now)
     findings = replace(
         findings,
         token=token,

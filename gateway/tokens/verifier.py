@@ -1,13 +1,14 @@
 """The verifier: what was verified once is remembered, for as long as it stays true.
 
-A remembered verification ends when the token expires, when its key leaves the issuer's set, and with this object,
-which a reload replaces. Whether the token satisfies a route is decided anew for each request.
+A remembered verification ends when the token expires, when its key leaves the issuer's set, when the issuer revokes it,
+and with this object, which a reload replaces. Whether the token satisfies a route is decided anew for each request.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 import orjson
@@ -15,12 +16,13 @@ from cachetools import FIFOCache
 
 from gateway.policy.claims import check_times
 from gateway.policy.decision import Evidence
-from gateway.policy.denial import Denial
+from gateway.policy.denial import Denial, Reason
 from gateway.policy.headers import identity_lines
 from gateway.policy.model import BearerToken, Claims, TrustedIssuer
 from gateway.policy.printable import printable
 from gateway.tokens.keys import KeySet
-from gateway.tokens.verify import UnknownKey, Verification, verify
+from gateway.tokens.revoked import NOTHING_REVOKED, RevokedTokens
+from gateway.tokens.verify import UnknownKey, Verification, by_iss, verify
 
 
 class Keys(Protocol):
@@ -91,6 +93,10 @@ UNVERIFIED = (
 )
 
 
+_REVOKED = Denial(Reason.TOKEN_REVOKED, "its issuer has revoked the token, its client's tokens, or its key")
+_NONE_AT_ALL: Mapping[str, RevokedTokens] = MappingProxyType({})
+
+
 class TokenVerifier:
     """Verifies bearer tokens with the keys at hand; never waits.
 
@@ -100,15 +106,23 @@ class TokenVerifier:
         capacity: how many verified tokens are remembered; beyond it the one that was verified first goes, which is
             the one that expires first, and finding a token then moves nothing.
         log_key: at most 64 bytes that key the `jti_hash`.
+        revoked: what issuers have revoked, by their names, as of now; those that have revoked nothing are not in it.
     """
 
     def __init__(
-        self, issuers: Iterable[TrustedIssuer], keys: Mapping[str, Keys], *, capacity: int, log_key: bytes
+        self,
+        issuers: Iterable[TrustedIssuer],
+        keys: Mapping[str, Keys],
+        *,
+        capacity: int,
+        log_key: bytes,
+        revoked: Mapping[str, RevokedTokens] = _NONE_AT_ALL,
     ) -> None:
         self._by_name = {issuer.name: issuer for issuer in issuers}
-        self._by_iss = {issuer.issuer: issuer for issuer in self._by_name.values()}
+        self._by_iss = by_iss(self._by_name.values())
         self._keys = keys
         self._log_key = log_key
+        self._revoked = revoked
         self._last = (b"", b"")
         self._verified: FIFOCache[bytes, VerifiedToken] = FIFOCache(maxsize=capacity)
 
@@ -119,18 +133,28 @@ class TokenVerifier:
         """A verification that was made before and still holds.
 
         Returns:
-            The token; a Denial where it has meanwhile expired; None where it has to be verified.
+            The token; a Denial where it has meanwhile expired or been revoked; None where it has to be verified.
         """
         digest = self._digest(token)
         known = self._verified.get(digest)
         if known is None or self.holds(known, now):
             return known
+        if self._is_revoked(known.claims, known.kid):
+            # It stays remembered: to refuse it again then costs no signature.
+            return check_times(known.claims, known.leeway, now) or _REVOKED
         del self._verified[digest]
         return check_times(known.claims, known.leeway, now) if self._key_is_published(known) else None
 
     def holds(self, known: VerifiedToken, now: float) -> bool:
         """Whether a verification that this object made is still true."""
-        return known.valid_from <= now < known.valid_until and self._key_is_published(known)
+        return (
+            known.valid_from <= now < known.valid_until
+            and self._key_is_published(known)
+            and not (self._revoked and self._is_revoked(known.claims, known.kid))
+        )
+
+    def _is_revoked(self, claims: Claims, kid: str | None) -> bool:
+        return self._revoked.get(claims.issuer_name, NOTHING_REVOKED).covers(claims, kid)
 
     def _key_is_published(self, known: VerifiedToken) -> bool:
         keys = self._keys[known.claims.issuer_name].current
@@ -139,12 +163,17 @@ class TokenVerifier:
     def verify(self, token: BearerToken, now: float) -> VerifiedToken | UnknownKey | Denial:
         """Verify a token and remember it."""
         verification = verify(token, self._by_iss, self._keys_of, now)
+        if (
+            isinstance(verification, UnknownKey)
+            and verification.kid in self._revoked.get(verification.issuer, NOTHING_REVOKED).kids
+        ):
+            return _REVOKED
         if isinstance(verification, Denial | UnknownKey):
             return verification
         verified = self._describe(verification)
         self._verified[self._digest(token)] = verified
         self._last = (b"", b"")
-        return verified
+        return _REVOKED if self._revoked and self._is_revoked(verified.claims, verified.kid) else verified
 
     def _digest(self, token: BearerToken) -> bytes:
         """What a token is remembered by, so that no token is kept; made once for a recall and what follows it."""

@@ -7,10 +7,10 @@ modules beside this one. The order is that of RFC 8725 §3: form, issuer, algori
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from gateway.policy.claims import check_claims
+from gateway.policy.claims import check_claims, fits
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.model import BearerToken, Claims, TrustedIssuer
 from gateway.tokens.compact import CompactToken, read_compact
@@ -37,12 +37,32 @@ class Verification(NamedTuple):
     algorithm: str
 
 
+IssuersByIss = Mapping[str, tuple[TrustedIssuer, ...]]
+"""The value of `iss` to the entries that take it: more than one where a shared issuer's tenants are told apart."""
+
 KeysOf = Callable[[str], KeySet | None]
 """An issuer's name to its keys at this moment, None where none could be had yet."""
 
 
+def by_iss(issuers: Iterable[TrustedIssuer]) -> IssuersByIss:
+    """The issuers as `verify` takes them, those that share an `iss` in their order."""
+    found: dict[str, tuple[TrustedIssuer, ...]] = {}
+    for issuer in issuers:
+        found[issuer.issuer] = (*found.get(issuer.issuer, ()), issuer)
+    return found
+
+
+def issuer_of(payload: Mapping[str, object], issuers: IssuersByIss) -> TrustedIssuer | None:
+    """The entry that a payload belongs to, if any: the one whose conditions it meets, where several share its `iss`."""
+    name = payload.get("iss")
+    entries = issuers.get(name, ()) if isinstance(name, str) else ()
+    if len(entries) > 1:
+        return next((entry for entry in entries if fits(payload, entry)), None)
+    return entries[0] if entries else None
+
+
 def verify(
-    token: BearerToken, issuers: Mapping[str, TrustedIssuer], keys_of: KeysOf, now: float
+    token: BearerToken, issuers: IssuersByIss, keys_of: KeysOf, now: float
 ) -> Verification | UnknownKey | Denial:
     """Verify a bearer token.
 
@@ -58,9 +78,9 @@ def verify(
     compact = read_compact(token.value)
     if isinstance(compact, Denial):
         return compact
-    issuer = _issuer_of(compact.payload, issuers)
-    if isinstance(issuer, Denial):
-        return issuer
+    issuer = issuer_of(compact.payload, issuers)
+    if issuer is None:
+        return _untrusted(compact.payload, issuers)
     if (denial := _check_header(compact, issuer)) is not None:
         return denial
     key = _signing_key(compact, issuer, keys_of(issuer.name))
@@ -70,12 +90,12 @@ def verify(
     return claims if isinstance(claims, Denial) else Verification(claims, key, compact.header.alg)
 
 
-def _issuer_of(payload: Mapping[str, object], issuers: Mapping[str, TrustedIssuer]) -> TrustedIssuer | Denial:
-    name = payload.get("iss")
-    issuer = issuers.get(name) if isinstance(name, str) else None
-    if issuer is None:
-        return Denial(Reason.ISSUER_UNTRUSTED, f"iss is none of {', '.join(issuers)}")
-    return issuer
+def _untrusted(payload: Mapping[str, object], issuers: IssuersByIss) -> Denial:
+    entries = issuers.get(str(payload.get("iss")), ())
+    if entries:
+        names = ", ".join(entry.name for entry in entries)
+        return Denial(Reason.ISSUER_UNTRUSTED, f"the claims meet the conditions of none of {names}")
+    return Denial(Reason.ISSUER_UNTRUSTED, f"iss is none of {', '.join(issuers)}")
 
 
 def _check_header(compact: CompactToken, issuer: TrustedIssuer) -> Denial | None:

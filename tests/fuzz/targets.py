@@ -17,7 +17,7 @@ from gateway.policy.headers import IDENTITY_FIELDS, ReceivedHead, read_head, rea
 from gateway.policy.model import BearerToken, TrustedIssuer
 from gateway.policy.paths import CanonicalTarget, canonical_target
 from gateway.tokens.keys import ALGORITHMS, read_key_set
-from gateway.tokens.verify import UnknownKey, Verification, verify
+from gateway.tokens.verify import UnknownKey, Verification, by_iss, verify
 
 NOW = 1_800_000_000
 AUDIENCE, ISSUER = "api", "https://a.example"
@@ -27,7 +27,7 @@ KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 _JWK = json.loads(jwt.algorithms.OKPAlgorithm.to_jwk(KEY.public_key())) | {"kid": "one", "alg": "EdDSA"}
 _JWK.pop("key_ops", None)
 KEYS = read_key_set({"keys": [_JWK]})
-TRUSTED = {ISSUER: TrustedIssuer("a", ISSUER, frozenset({AUDIENCE}), frozenset(ALGORITHMS))}
+TRUSTED = by_iss([TrustedIssuer("a", ISSUER, frozenset({AUDIENCE}), frozenset(ALGORITHMS))])
 _PYJWT: Options = {
     "verify_exp": False,
     "verify_nbf": False,

@@ -19,7 +19,7 @@ from gateway.policy.denial import Denial, Reason
 from gateway.policy.model import TrustedIssuer
 from gateway.tokens.compact import CompactToken, read_compact
 from gateway.tokens.keys import KeySet
-from gateway.tokens.verify import UnknownKey, Verification, verify
+from gateway.tokens.verify import UnknownKey, Verification, by_iss, verify
 
 from .tokens_case import (
     CLAIMS,
@@ -40,13 +40,13 @@ from .tokens_case import (
     signed,
 )
 
-ISSUERS = {ISSUER.issuer: ISSUER, OTHER.issuer: OTHER}
+ISSUERS = by_iss([ISSUER, OTHER])
 
 
 def outcome(
     token: bytes, issuer: TrustedIssuer = ISSUER, keys: KeySet | None = None, now: float = NOW
 ) -> Verification | UnknownKey | Denial:
-    return verify(bearer(token), ISSUERS | {issuer.issuer: issuer}, lambda name: keys or keys_of(name), now)
+    return verify(bearer(token), {**ISSUERS, issuer.issuer: (issuer,)}, lambda name: keys or keys_of(name), now)
 
 
 @pytest.mark.parametrize("algorithm", KEY_OF)
@@ -314,3 +314,29 @@ def test_whatever_is_accepted_pyjwt_accepts_with_the_same_claims(
 def test_the_comparison_with_pyjwt_is_not_an_empty_one() -> None:
     payload = CLAIMS | {"exp": _REAL_NOW + 100, "iat": _REAL_NOW - 100, "aud": ["x", "api"]}
     assert isinstance(outcome(signed(payload=payload), now=_REAL_NOW), Verification)
+
+
+TENANTS = by_iss(replace(ISSUER, name=name, conditions=(("tenant", (name,)),)) for name in ("a", "b"))
+
+
+def of_tenant(tenant: object, **how: Any) -> bytes:
+    return signed(payload=CLAIMS | {"tenant": tenant}, **how)
+
+
+@pytest.mark.parametrize("tenant", ["a", "b"])
+def test_tenants_of_a_shared_issuer_are_told_apart_and_each_has_its_own_keys(tenant: str) -> None:
+    found = verify(bearer(of_tenant(tenant, owner=tenant)), TENANTS, keys_of, NOW)
+    assert isinstance(found, Verification)
+    assert found.claims.issuer_name == tenant
+
+
+@pytest.mark.parametrize("tenant", ["c", None, ["x"]])
+def test_a_tenant_that_nobody_trusts_is_no_trusted_issuer(tenant: object) -> None:
+    assert reason(verify(bearer(of_tenant(tenant)), TENANTS, keys_of, NOW)) is Reason.ISSUER_UNTRUSTED
+
+
+def test_a_tenant_cannot_sign_for_another() -> None:
+    unknown = of_tenant("a", owner="b")
+    assert verify(bearer(unknown), TENANTS, keys_of, NOW) == UnknownKey("a", "b-RSA")
+    forged = of_tenant("a", key=private_key("RSA", "b"))
+    assert reason(verify(bearer(forged), TENANTS, keys_of, NOW)) is Reason.SIGNATURE_INVALID
