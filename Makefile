@@ -55,8 +55,9 @@ format: $(INSTALLED) ## format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-schema: $(INSTALLED) ## write config/gateway.schema.json anew
+schema: $(INSTALLED) ## write the JSON Schemas in config/ anew
 	$(BIN)/scopegate schema > config/gateway.schema.json
+	$(BIN)/scopegate schema --issuer > config/issuer.schema.json
 
 bench: $(INSTALLED) ## measure beside Envoy, HAProxy and a plain aiohttp proxy (BENCH='--rounds 3')
 	bench/install $(BIN)/python

@@ -1,17 +1,13 @@
-"""The JSON Schema of the gateway's file, for editors: completion, and a description of every key."""
+"""The JSON Schema of a configuration file, for editors: completion, and a description of every key."""
 
 import json
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from gateway.config.gateway_file import GatewayConfig
-
-_ABOUT = {
-    "$schema": "https://json-schema.org/draft/2020-12/schema",
-    "title": "Scopegate gateway configuration",
-}
 
 
 class _AsWritten(GenerateJsonSchema):
@@ -30,11 +26,12 @@ class _AsWritten(GenerateJsonSchema):
         return True
 
 
-def schema() -> dict[str, Any]:
+def schema(model: type[BaseModel] = GatewayConfig, title: str = "Scopegate gateway configuration") -> dict[str, Any]:
     """The schema, as draft 2020-12."""
-    return GatewayConfig.model_json_schema(schema_generator=_AsWritten) | _ABOUT
+    about = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title}
+    return model.model_json_schema(schema_generator=_AsWritten) | about
 
 
-def schema_text() -> str:
-    """The schema as `config/gateway.schema.json` holds it."""
-    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+def schema_text(whole: dict[str, Any]) -> str:
+    """The schema as its file in `config/` holds it."""
+    return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"

@@ -16,6 +16,7 @@ from gateway.config import (
     at_least,
     at_most,
     shown,
+    written,
 )
 from gateway.config.binding import bind, merged, prepare
 from gateway.config.cross_checks import mapping
@@ -71,11 +72,11 @@ TokenProfile: TypeAlias = Literal["rfc9068", "oracle"]
 class TlsClientAuthSettings(Section):
     """What a client's certificate must say, when an authority vouches for it: one of these (RFC 8705 §2.1.2)."""
 
-    subject_dn: Text | None = None
-    san_dns: Text | None = None
-    san_uri: Text | None = None
-    san_ip: Text | None = None
-    san_email: Text | None = None
+    subject_dn: Text | None = Field(default=None, description="Its subject, as in RFC 4514.")
+    san_dns: Text | None = Field(default=None, description="One of its DNS names.")
+    san_uri: Text | None = Field(default=None, description="One of its URIs.")
+    san_ip: Text | None = Field(default=None, description="One of its IP addresses.")
+    san_email: Text | None = Field(default=None, description="One of its e-mail addresses.")
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -92,23 +93,45 @@ class ClientSettings(Section):
     Paths are relative to the file.
     """
 
-    type: Literal["trusted", "mobile"]
-    name: Text | None = None
-    grants: tuple[Literal["client_credentials"], ...] = ("client_credentials",)
-    secret: _SecretHash | None = Field(default=None, repr=False)
-    secrets: tuple[_SecretHash, ...] = Field(default=(), repr=False)
-    shared_secret: _SharedSecret | None = Field(default=None, repr=False)
-    jwks: dict[str, Any] | None = None
-    jwks_uri: KeysUrl | None = None
-    certificate: Text | None = None
-    certificate_alias: Text | None = None
-    tls_client_auth: TlsClientAuthSettings | None = None
-    roles: UniqueStrings = ()
-    token_lifetime: _Lifetime | None = None
-    token_format: TokenFormat | None = None
-    dpop_bound_access_tokens: bool = False
-    tls_client_certificate_bound_access_tokens: bool = False
-    introspect: bool = False
+    type: Literal["trusted", "mobile"] = Field(
+        description="A trusted application can keep a secret; a mobile or browser application is refused the grant."
+    )
+    name: Text | None = Field(default=None, description="What people call it.")
+    grants: tuple[Literal["client_credentials"], ...] = Field(
+        default=("client_credentials",), description="The grants that it may use; an empty list forbids all."
+    )
+    secret: _SecretHash | None = Field(
+        default=None, repr=False, description="What `scopegate issuer hash-secret` prints; never the secret itself."
+    )
+    secrets: tuple[_SecretHash, ...] = Field(
+        default=(), repr=False, description="More secrets that are taken, while one is replaced."
+    )
+    shared_secret: _SharedSecret | None = Field(
+        default=None, repr=False, description="The secret itself, for client_secret_jwt: write ${file:/path}."
+    )
+    jwks: dict[str, Any] | None = Field(default=None, description="A JWK Set with the client's public keys.")
+    jwks_uri: KeysUrl | None = Field(default=None, description="Where that JWK Set is, instead.")
+    certificate: Text | None = Field(
+        default=None, description="File with an X.509 certificate of the key that signs its assertions, as PEM."
+    )
+    certificate_alias: Text | None = Field(
+        default=None, description="The `kid` under which assertions name that certificate."
+    )
+    tls_client_auth: TlsClientAuthSettings | None = Field(
+        default=None, description="What the certificate must say that it shows in mutual TLS (RFC 8705)."
+    )
+    roles: UniqueStrings = Field(default=(), description="What it may do: names of application roles.")
+    token_lifetime: _Lifetime | None = Field(default=None, description="How long its tokens are valid.")
+    token_format: TokenFormat | None = Field(default=None, description="What its tokens look like.")
+    dpop_bound_access_tokens: bool = Field(
+        default=False, description="Refuse a request without a DPoP proof (RFC 9449)."
+    )
+    tls_client_certificate_bound_access_tokens: bool = Field(
+        default=False, description="Bind its tokens to the certificate that it shows in mutual TLS (RFC 8705)."
+    )
+    introspect: bool = Field(
+        default=False, description="It may ask about all tokens (RFC 7662); others only about their own."
+    )
 
     @property
     def may_use_client_credentials(self) -> bool:
@@ -124,15 +147,19 @@ class ClientSettings(Section):
 class ResourceSettings(Section):
     """How tokens for one resource differ from the others."""
 
-    token_lifetime: _Lifetime | None = None
-    token_format: TokenFormat | None = None
+    token_lifetime: _Lifetime | None = Field(default=None, description="How long they are valid.")
+    token_format: TokenFormat | None = Field(default=None, description="What they look like.")
 
 
 class RotationSettings(Section):
     """When signing keys are replaced. A new key is published `publish_ahead` before it signs."""
 
-    every: Annotated[Duration, at_least("1m")] | None = None
-    publish_ahead: Annotated[Duration, at_least("0s")] = Field(default="10m")  # type: ignore[assignment]  # read like YAML
+    every: Annotated[Duration, at_least("1m")] | None = Field(
+        default=None, description="How long a key signs; by default until it is replaced by command."
+    )
+    publish_ahead: Annotated[Duration, at_least("0s")] = written(
+        "10m", "How long a new key is published before it signs."
+    )
 
 
 class IssuerSettings(Section):
@@ -142,25 +169,49 @@ class IssuerSettings(Section):
     to the file.
     """
 
-    listen: Address
-    issuer: _Issuer
-    tls: TlsConfig | None = None
-    state: Text = Field(repr=False)
-    passphrase_file: Text | None = None
-    token_lifetime: _Lifetime = Field(default="1h")  # type: ignore[assignment]  # read like YAML
-    token_format: TokenFormat = "jwt"  # noqa: S105 - a form, no password
-    token_profile: TokenProfile = "rfc9068"  # noqa: S105 - likewise
-    tenant: Text | None = None
-    signing_algorithm: Algorithm = "RS256"
-    rotation: RotationSettings = Field(default_factory=RotationSettings)
-    assertion_audience: Literal["lenient", "strict"] = "lenient"
-    unknown_scopes: Literal["refuse", "leave_out"] = "refuse"
-    issuance_log: Text | None = None
-    log_hash_key: Text | None = Field(default=None, repr=False)
-    resources: dict[str, dict[str, str]] = Field(min_length=1)
-    resource_settings: dict[str, ResourceSettings] = Field(default_factory=dict)
-    roles: dict[str, UniqueStrings] = Field(default_factory=dict)
-    clients: dict[str, ClientSettings] = Field(repr=False)
+    listen: Address = Field(description="Where it listens.")
+    issuer: _Issuer = Field(description="The `iss` of every token, and the base of its endpoints' addresses.")
+    tls: TlsConfig | None = Field(
+        default=None, description="Speak TLS where clients connect; by default it is plain HTTP."
+    )
+    state: Text = Field(
+        repr=False, description="SQLite file with keys, used assertions and revocations, or a postgresql:// URL."
+    )
+    passphrase_file: Text | None = Field(
+        default=None, description="File with the passphrase that encrypts the private keys in the state."
+    )
+    token_lifetime: _Lifetime = written("1h", "How long a token is valid.")
+    token_format: TokenFormat = written("jwt", "What a token looks like: verified by anyone, or by asking here.")
+    token_profile: TokenProfile = written(
+        "rfc9068", "Which claims a JWT has: those of RFC 9068, or those of Oracle identity domains."
+    )
+    tenant: Text | None = Field(default=None, description="The tenant that tokens of the Oracle profile name.")
+    signing_algorithm: Algorithm = written("RS256", "How tokens are signed.")
+    rotation: RotationSettings = Field(default_factory=RotationSettings, description="When signing keys are replaced.")
+    assertion_audience: Literal["lenient", "strict"] = written(
+        "lenient", "Whether an assertion's `aud` may be the token endpoint, or has to be the issuer."
+    )
+    unknown_scopes: Literal["refuse", "leave_out"] = written(
+        "refuse", "Whether scopes that the roles do not give are refused, or left out of the token."
+    )
+    issuance_log: Text | None = Field(
+        default=None, description="File for one JSON line a token request; - is standard output."
+    )
+    log_hash_key: Text | None = Field(
+        default=None,
+        repr=False,
+        description="Secret that keys the hash of token ids in the log: write ${NAME} or ${file:/path}.",
+    )
+    resources: dict[str, dict[str, str]] = Field(
+        min_length=1, description="Each API (the token's `aud`), with the scopes that it defines and their meaning."
+    )
+    resource_settings: dict[str, ResourceSettings] = Field(
+        default_factory=dict, description="How tokens for one resource differ, by audience."
+    )
+    roles: dict[str, UniqueStrings] = Field(
+        default_factory=dict, description="Application roles: which scopes each gives."
+    )
+    clients: dict[str, ClientSettings] = Field(repr=False, description="The applications that may ask, by client id.")
 
     def applicable(self, client: ClientSettings) -> Applicable:
         """Audience -> the scopes that the client's roles give it there."""
