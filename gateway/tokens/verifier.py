@@ -154,7 +154,10 @@ class TokenVerifier:
         )
 
     def _is_revoked(self, claims: Claims, kid: str | None) -> bool:
-        return self._revoked.get(claims.issuer_name, NOTHING_REVOKED).covers(claims, kid)
+        return self._revoked_of(claims.issuer_name).covers(claims, kid)
+
+    def _revoked_of(self, issuer: str) -> RevokedTokens:
+        return self._revoked.get(issuer, NOTHING_REVOKED)
 
     def _key_is_published(self, known: VerifiedToken) -> bool:
         keys = self._keys[known.claims.issuer_name].current
@@ -163,10 +166,7 @@ class TokenVerifier:
     def verify(self, token: BearerToken, now: float) -> VerifiedToken | UnknownKey | Denial:
         """Verify a token and remember it."""
         verification = verify(token, self._by_iss, self._keys_of, now)
-        if (
-            isinstance(verification, UnknownKey)
-            and verification.kid in self._revoked.get(verification.issuer, NOTHING_REVOKED).kids
-        ):
+        if isinstance(verification, UnknownKey) and verification.kid in self._revoked_of(verification.issuer).kids:
             return _REVOKED
         if isinstance(verification, Denial | UnknownKey):
             return verification

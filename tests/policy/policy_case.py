@@ -31,6 +31,7 @@ CLAIMS = Claims(
     expires_at=NOW + 60,
     not_before=NOW - 60,
     jti="1",
+    issued_at=NOW - 60,
 )
 
 
