@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from gateway.issuer.errors import TokenError, TokenErrorCode
@@ -13,6 +13,9 @@ MY_SCOPES = "urn:opc:idm:__myscopes__"
 
 Applicable: TypeAlias = Mapping[str, tuple[str, ...]]
 """Audience -> the scopes that a client may have there, in the order in which the resource defines them."""
+
+UnknownScopes: TypeAlias = Literal["refuse", "leave_out"]
+"""What becomes of scopes that a client asks for and its roles do not give (RFC 6749 §3.3 allows either)."""
 
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
 
@@ -47,12 +50,14 @@ def applicable_scopes(resources: Mapping[str, Collection[str]], granted: Collect
     return {audience: scopes for audience, scopes in found.items() if scopes}
 
 
-def choose(applicable: Applicable, asked: str | None, resources: Collection[str]) -> Grant | TokenError:
+def choose(
+    applicable: Applicable, asked: str | None, resources: Collection[str], unknown: UnknownScopes = "refuse"
+) -> Grant | TokenError:
     """Choose the one audience and the scopes of a token.
 
     `asked` is the request's `scope` (RFC 6749 §3.3; each a name, or audience and name in one, or MY_SCOPES), None for
     all; `resources` are its `resource` parameters (RFC 8707). A token has one audience, because a scope's meaning
-    depends on it (RFC 9068 §3).
+    depends on it (RFC 9068 §3). Where unknown scopes are left out, at least one has to remain.
     """
     candidates = _at_resource(applicable, resources)
     if isinstance(candidates, TokenError):
@@ -60,6 +65,9 @@ def choose(applicable: Applicable, asked: str | None, resources: Collection[str]
     tokens = _scope_tokens(asked)
     if isinstance(tokens, TokenError):
         return tokens
+    if unknown == "leave_out":
+        # With nothing left, all of them stay, to be refused by name.
+        tokens = tokens - _unknown(candidates, tokens) or tokens
     fitting = [
         Grant(audience, chosen)
         for audience, scopes in candidates.items()
@@ -116,15 +124,20 @@ def _chosen(audience: str, scopes: tuple[str, ...], tokens: frozenset[str]) -> t
     return tuple(scope for scope in scopes if spellings[scope] & tokens)
 
 
+def _unknown(candidates: Applicable, tokens: frozenset[str]) -> frozenset[str]:
+    """Those of the tokens that mean nothing at any of the audiences."""
+    return frozenset(
+        token for token in tokens if all(_chosen(*known, frozenset({token})) is None for known in candidates.items())
+    )
+
+
 def _nothing_fits(candidates: Applicable, tokens: frozenset[str]) -> TokenError:
     if not candidates:
         return TokenError(TokenErrorCode.INVALID_SCOPE, "No role gives this client a scope: grant it a role that does.")
     # The same words for a scope that does not exist and one that is not granted: a client learns its own rights only.
-    refused = sorted(
-        token for token in tokens if all(_chosen(*known, frozenset({token})) is None for known in candidates.items())
-    )
-    if refused:
-        return TokenError(TokenErrorCode.INVALID_SCOPE, f"This client's roles do not give it: {' '.join(refused)}")
+    if refused := _unknown(candidates, tokens):
+        names = " ".join(sorted(refused))
+        return TokenError(TokenErrorCode.INVALID_SCOPE, f"This client's roles do not give it: {names}")
     return TokenError(
         TokenErrorCode.INVALID_SCOPE,
         "The scopes belong to different resources, and a token is for one: ask once for each resource.",

@@ -24,7 +24,7 @@ from gateway.config.gateway_fields import KeysUrl
 from gateway.config.gateway_file import TlsConfig
 from gateway.config.redaction import masked
 from gateway.issuer.keys import Algorithm
-from gateway.issuer.scopes import Applicable, applicable_scopes
+from gateway.issuer.scopes import Applicable, UnknownScopes, applicable_scopes
 from gateway.issuer.secrets import read_hash
 from gateway.issuer.settings_faults import faults
 
@@ -191,7 +191,7 @@ class IssuerSettings(Section):
     assertion_audience: Literal["lenient", "strict"] = written(
         "lenient", "Whether an assertion's `aud` may be the token endpoint, or has to be the issuer."
     )
-    unknown_scopes: Literal["refuse", "leave_out"] = written(
+    unknown_scopes: UnknownScopes = written(
         "refuse", "Whether scopes that the roles do not give are refused, or left out of the token."
     )
     issuance_log: Text | None = Field(

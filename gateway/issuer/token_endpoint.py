@@ -37,7 +37,8 @@ class TokenEndpoint:
                 TokenErrorCode.UNAUTHORIZED_CLIENT,
                 "This client may not use client_credentials: the grant is not listed for it.",
             )
-        grant = choose(self._settings.applicable(client.settings), form.get("scope"), form.resources)
+        applicable = self._settings.applicable(client.settings)
+        grant = choose(applicable, form.get("scope"), form.resources, self._settings.unknown_scopes)
         if isinstance(grant, TokenError):
             return grant
         token = self._mint.mint(client.client_id, grant)
