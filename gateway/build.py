@@ -19,7 +19,7 @@ from gateway.config.gateway_file import (
     UpstreamConfig,
     UpstreamTlsConfig,
 )
-from gateway.downstream.connection import ClientLimits
+from gateway.downstream.parties import ClientLimits
 from gateway.policy.model import Route, Rule, TrustedIssuer, WebSocketTerms
 from gateway.policy.routes import METHODS
 from gateway.tls import ClientFiles, ServerFiles, client_context
@@ -41,6 +41,13 @@ def trusted_issuer(name: str, config: IssuerConfig) -> TrustedIssuer:
         algorithms=frozenset(config.algorithms),
         leeway=config.leeway,
         token_types=frozenset({"at+jwt"}) if config.typ == "at+jwt" else frozenset(),
+        required_claims=config.required_claims,
+        conditions=tuple(config.claims.items()),
+        client_claims=config.client_claims,
+        scope_claims=config.scope_claims,
+        scope_prefix=config.scope_prefix or "",
+        max_lifetime=config.max_lifetime,
+        max_age=config.max_age,
     )
 
 

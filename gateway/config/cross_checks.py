@@ -19,6 +19,9 @@ from gateway.policy.routes import METHODS, parse_template
 Fault = tuple[Path, str]
 
 _KEY_SOURCES = ("embedded", "jwks_uri", "jwks_file")
+_SAME_ISSUER = (
+    "is the same as that of issuers.{}: keep one of the two, or tell their tokens apart by `claims` in both sections"
+)
 _EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  # compared with, not listened on
 
 
@@ -56,22 +59,35 @@ def _upstream_tls(path: Path, upstream: Mapping[str, Any], urls: Iterable[Any]) 
 
 
 def _issuers(root: Mapping[str, Any]) -> Iterator[Fault]:
-    first: dict[str, str] = {}
-    for name, issuer in _sections(root, "issuers"):
+    earlier: list[tuple[str, Mapping[str, Any]]] = []
+    for name, issuer in sections(root, "issuers"):
         identifier = issuer.get("issuer")
-        if isinstance(identifier, str) and first.setdefault(identifier, name) != name:
-            yield (
-                ("issuers", name, "issuer"),
-                f"is the same as that of issuers.{first[identifier]}: keep one of the two",
-            )
+        for other, known in earlier:
+            if isinstance(identifier, str) and known.get("issuer") == identifier and not _told_apart(known, issuer):
+                yield ("issuers", name, "issuer"), _SAME_ISSUER.format(other)
+                break
+        earlier.append((name, issuer))
         sources = [key for key in issuer if key in _KEY_SOURCES]
         for key in sources[1:]:
             yield ("issuers", name, key), f"{sources[0]} already says where the keys come from: keep one of the two"
 
 
+def _told_apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether no token can meet the conditions of both: some claim has to be this here, and that there.
+
+    A list can hold both values; then the first entry in the file takes the token.
+    """
+    first, second = mapping(one.get("claims")), mapping(other.get("claims"))
+    return any(_values(first[path]).isdisjoint(_values(second[path])) for path in first.keys() & second.keys())
+
+
+def _values(value: Any) -> frozenset[str]:
+    return frozenset(map(repr, value if isinstance(value, list) else [value]))
+
+
 def _upstreams(root: Mapping[str, Any]) -> Iterator[Fault]:
     listen = _address(root, "listen")
-    for name, upstream in _sections(root, "upstreams"):
+    for name, upstream in sections(root, "upstreams"):
         path: Path = ("upstreams", name)
         if isinstance(mapping(root["upstreams"])[name], dict) and not {"url", "urls"} & set(upstream):
             yield (*path, "url"), "is required and missing: add it"
@@ -92,7 +108,7 @@ def _upstreams(root: Mapping[str, Any]) -> Iterator[Fault]:
 def _routes(root: Mapping[str, Any]) -> Iterator[Fault]:
     first: dict[str, int] = {}
     earlier = Reaches()
-    for index, route in _items(root, "routes"):
+    for index, route in items(root, "routes"):
         path: Path = ("routes", index)
         name = route.get("id")
         if isinstance(name, str) and first.setdefault(name, index) != index:
@@ -153,12 +169,14 @@ def mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _sections(root: Mapping[str, Any], key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def sections(root: Mapping[str, Any], key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The sections by name beneath a key."""
     for name, section in mapping(root.get(key)).items():
         yield name, mapping(section)
 
 
-def _items(root: Mapping[str, Any], key: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def items(root: Mapping[str, Any], key: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The sections of a list beneath a key, each with its place."""
     listed = root.get(key)
     for index, item in enumerate(listed if isinstance(listed, list) else []):
         if isinstance(item, dict):

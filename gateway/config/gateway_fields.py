@@ -204,6 +204,7 @@ ServerName = Annotated[
 Algorithm = Annotated[str, AfterValidator(_algorithm), WithJsonSchema({"enum": list(ALGORITHMS)})]
 Method = Annotated[str, AfterValidator(_method), WithJsonSchema({"enum": list(METHODS)})]
 _SCOPE_SCHEMA: dict[str, Any] = {"type": "string", "pattern": f"^{_SCOPE.pattern}$"}
+_CLAIM_VALUE_SCHEMA = {"type": ["string", "integer", "boolean"]}
 _SCOPES_SCHEMA = {"type": "array", "items": _SCOPE_SCHEMA, "minItems": 1, "uniqueItems": True}
 SCOPES_SCHEMA = WithJsonSchema(
     {
@@ -223,6 +224,28 @@ SCOPES_SCHEMA = WithJsonSchema(
     }
 )
 ScopeToken = Annotated[str, AfterValidator(_scope), WithJsonSchema(_SCOPE_SCHEMA)]
+
+
+def _claim_values(value: Any) -> Any:
+    values = value if isinstance(value, tuple | list) else (value,)
+    if not values or not all(isinstance(item, str | int) and item != "" for item in values):
+        raise ValueError(f"{shown(value)} is no claim's value: write a text, a whole number, true or false, or a list")
+    return tuple(values)
+
+
+ClaimValues = Annotated[
+    tuple[str | int | bool, ...],
+    BeforeValidator(_claim_values),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                _CLAIM_VALUE_SCHEMA,
+                {"type": "array", "items": _CLAIM_VALUE_SCHEMA, "minItems": 1, "uniqueItems": True},
+            ],
+            "examples": ["idcs-abc", ["a", "b"]],
+        }
+    ),
+]
 PathTemplate = Annotated[
     str,
     AfterValidator(_template),

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from gateway.config.binding import MisplacedError, Section, bind, merged, prepare
+from gateway.config.credentials import CredentialsConfig, credentials_check
 from gateway.config.cross_checks import cross_check
 from gateway.config.errors import ConfigError
 from gateway.config.fields import Address, ByteSize, Duration, StringOrList, Text, at_least, at_most, written
@@ -15,6 +16,7 @@ from gateway.config.gateway_fields import (
     SCOPES_SCHEMA,
     WEBSOCKET_SCHEMA,
     Algorithm,
+    ClaimValues,
     HealthPath,
     IpNetwork,
     IssuerUrl,
@@ -31,12 +33,14 @@ from gateway.config.gateway_fields import (
     scopes_as_mapping,
     websocket_as_mapping,
 )
+from gateway.policy.model import CLIENT_CLAIMS, SCOPE_CLAIMS
 
 FILE = "config/gateway.yaml"
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Timeout = Annotated[Duration, at_least("1ms")]
 Scopes = Annotated[tuple[ScopeToken, ...], Field(min_length=1), AfterValidator(each_once)]
+Paths = Annotated[tuple[Text, ...], AfterValidator(each_once)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 
 
@@ -89,11 +93,29 @@ class IssuerConfig(Section):
     typ: Literal["any", "at+jwt"] = written(
         "any", "The token's `typ`: `at+jwt` demands RFC 9068; many issuers send `JWT` or none."
     )
+    required_claims: Paths = Field(default=(), description="Claims that a token has to carry, whatever their value.")
+    claims: dict[Text, ClaimValues] = Field(
+        default={}, description="What a claim has to be, or (a list) to hold: a value, or a list of which one suffices."
+    )
+    client_claims: Paths = Field(
+        default=CLIENT_CLAIMS, description="Where the client's identifier is; the first claim that is there counts."
+    )
+    scope_claims: Paths = Field(
+        default=SCOPE_CLAIMS, description="Where the scopes are; the first claim that is there counts."
+    )
+    scope_prefix: Text | None = Field(
+        default=None, description="What every scope begins with in the token, and not in the routes; others count not."
+    )
+    max_lifetime: Duration | None = Field(default=None, description="Longest time from `iat` to `exp` that is taken.")
+    max_age: Duration | None = Field(default=None, description="Longest time since `iat`; a token ends with it.")
     keys_refresh: Annotated[Duration, at_least("1s")] = written("5m", "How often keys are fetched.")
     unknown_key_cooldown: Timeout = written(
         "30s", "After a fetch for an unknown key, the time until unknown keys may cause another."
     )
     keys_timeout: Timeout = written("5s", "Time for one fetch of keys.")
+    keys_credentials: Text | None = Field(
+        default=None, description="Name of the credentials whose token a fetch of keys bears; by default it bears none."
+    )
 
 
 class UpstreamTlsConfig(Section):
@@ -161,6 +183,9 @@ class UpstreamConfig(Section):
         return self.urls or ((self.url,) if self.url is not None else ())
 
     tls: UpstreamTlsConfig | None = Field(default=None, description="What TLS needs to know beyond the url.")
+    credentials: Text | None = Field(
+        default=None, description="Name of the credentials whose token is sent in place of the caller's."
+    )
 
 
 class ScopesConfig(Section):
@@ -240,6 +265,9 @@ class GatewayConfig(Section):
     token_cache: Count = Field(default=50_000, description="Most verified tokens to remember, per process.")
     limits: Limits = Field(default_factory=Limits, description="Bounds on what one client may take up.")
     issuers: dict[Name, IssuerConfig] = Field(default={}, description="Trusted issuers, by a name of your choice.")
+    credentials: dict[Name, CredentialsConfig] = Field(
+        default={}, description="Clients that the gateway itself is towards issuers, by a name of your choice."
+    )
     upstreams: Annotated[dict[Name, UpstreamConfig], Field(min_length=1)] = Field(
         description="The APIs behind the gateway, by a name of your choice."
     )
@@ -267,5 +295,5 @@ def parse(text: str, file: str = FILE, environ: Mapping[str, str] | None = None)
     config = bind(GatewayConfig, document)
     if isinstance(config, list):
         errors = merged(errors, config)
-    errors = merged(errors, cross_check(document))
+    errors = merged(errors, [*cross_check(document), *credentials_check(document)])
     return errors if errors or isinstance(config, list) else config

@@ -57,13 +57,23 @@ def test_an_unknown_key_that_is_near_none_lists_the_known_ones() -> None:
     assert faults(f"{LEAST}limits: {{zzz: 5}}") == [f"7:10: limits.zzz: unknown key: known keys are: {KNOWN_LIMITS}"]
 
 
+NO_CLAIM_VALUE = "is no claim's value: write a text, a whole number, true or false, or a list"
+SAME_ISSUER = "keep one of the two, or tell their tokens apart by `claims` in both sections"
 ISSUERS = [
     ("issuer: https://j.example", "3:3: issuers.b.audience: is required and missing: add it"),
     ("audience: x", "3:3: issuers.b.issuer: is required and missing: add it"),
     ("issuer: https://j.example, audience: []", "3:34: issuers.b.audience: must not be empty"),
     (
         "issuer: https://i.example, audience: x",
-        "3:15: issuers.b.issuer: is the same as that of issuers.main: keep one of the two",
+        f"3:15: issuers.b.issuer: is the same as that of issuers.main: {SAME_ISSUER}",
+    ),
+    (
+        "issuer: https://i.example, audience: x, claims: {tenant: b}",
+        f"3:15: issuers.b.issuer: is the same as that of issuers.main: {SAME_ISSUER}",
+    ),
+    (
+        "issuer: https://j.example, audience: x, claims: {tenant: []}",
+        f"3:56: issuers.b.claims.tenant: a list {NO_CLAIM_VALUE}",
     ),
     ("issuer: http://j.example, audience: x", f"3:15: issuers.b.issuer: 'http://j.example' {HTTPS}"),
     ("issuer: j.example, audience: x", "3:15: issuers.b.issuer: 'j.example' must begin with http:// or https://"),

@@ -182,3 +182,11 @@ def test_the_example_file_is_sound_and_says_what_the_demo_needs() -> None:
         "health",
     ]
     assert read.issuers["local"].embedded == "issuer.yaml"
+
+
+def test_an_issuer_may_be_shared_by_tenants_that_a_claim_tells_apart() -> None:
+    head, rest = LEAST.split("upstreams:")
+    head = head.replace("issuer: https://i.example,", "issuer: https://i.example, claims: {tenant: a},")
+    tenant = "{issuer: https://i.example, audience: api, claims: {tenant: [b, b2]}}"
+    found = config(f"{head}  b: {tenant}\nupstreams:{rest}")
+    assert found.issuers["b"].claims == {"tenant": ("b", "b2")}
