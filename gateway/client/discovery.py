@@ -17,7 +17,8 @@ _OPENID = "/.well-known/openid-configuration"
 class IssuerMetadata:
     """The members that are of use here; None for what the issuer does not tell.
 
-    `mtls_token_endpoint` is where clients go that show a certificate, if that is elsewhere (RFC 8705 §5).
+    `mtls_token_endpoint` is where clients go that show a certificate, if that is elsewhere (RFC 8705 §5);
+    `revocations_uri` where an issuer of this kind tells what it revoked.
     """
 
     issuer: str
@@ -25,6 +26,7 @@ class IssuerMetadata:
     jwks_uri: str | None
     scopes_supported: tuple[str, ...] = ()
     mtls_token_endpoint: str | None = None
+    revocations_uri: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def _metadata(answer: JsonAnswer, url: str, issuer: str) -> IssuerMetadata | Dis
 
 def _endpoints(document: dict[str, Any], url: str, issuer: str) -> IssuerMetadata | DiscoveryFailure:
     aliases = document.get("mtls_endpoint_aliases")
-    told = {name: document.get(name) for name in ("token_endpoint", "jwks_uri")}
+    told = {name: document.get(name) for name in ("token_endpoint", "jwks_uri", "revocations_uri")}
     told["mtls_token_endpoint"] = aliases.get("token_endpoint") if isinstance(aliases, dict) else None
     for name, endpoint in told.items():
         if not (endpoint is None or isinstance(endpoint, str)):

@@ -6,6 +6,7 @@ import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -56,8 +57,9 @@ async def fetch_json(  # noqa: PLR0913 - what a request may differ in, each by i
     headers: Mapping[str, str] | None = None,
     seconds: float = SECONDS,
     tls: ssl.SSLContext | None = None,
+    most_bytes: int = MOST_BYTES,
 ) -> JsonAnswer | Unreachable | MalformedAnswer:
-    """GET a document, or POST `data` as a form, and read the answer: 1 MiB at most, within `seconds` in all.
+    """GET a document, or POST `data` as a form, and read the answer: `most_bytes`, within `seconds` in all.
 
     A redirect is no answer: whoever can redirect could lead credentials astray. `tls` is what the system trusts unless
     given.
@@ -69,9 +71,9 @@ async def fetch_json(  # noqa: PLR0913 - what a request may differ in, each by i
         async with http.request(
             method, url, data=data, headers=fields, timeout=timeout, allow_redirects=False, ssl=tls or True
         ) as answer:
-            if 300 <= answer.status < 400:
+            if 300 <= answer.status < 400 and answer.status != HTTPStatus.NOT_MODIFIED:
                 return MalformedAnswer(f"{url} redirects, and redirects are not followed")
-            body = await _bounded(answer)
+            body = await _bounded(answer, most_bytes)
     except TimeoutError:
         return Unreachable(f"{url} did not answer within {seconds:g} s")
     except aiohttp.ClientPayloadError:
@@ -79,7 +81,7 @@ async def fetch_json(  # noqa: PLR0913 - what a request may differ in, each by i
     except (aiohttp.ClientError, OSError) as error:
         return Unreachable(f"{url} cannot be reached: {_reason(error)}")
     if body is None:
-        return MalformedAnswer(f"{url} answered with more than {MOST_BYTES >> 20} MiB")
+        return MalformedAnswer(f"{url} answered with more than {most_bytes >> 20} MiB")
     return JsonAnswer(answer.status, _json_object(body), answer.headers)
 
 
@@ -114,11 +116,11 @@ def _reason(error: Exception) -> str:
     return os.strerror(number) if number and number > 0 else printable(str(error))
 
 
-async def _bounded(answer: aiohttp.ClientResponse) -> bytes | None:
+async def _bounded(answer: aiohttp.ClientResponse, most_bytes: int) -> bytes | None:
     body = bytearray()
     async for chunk in answer.content.iter_chunked(1 << 16):
         body += chunk
-        if len(body) > MOST_BYTES:
+        if len(body) > most_bytes:
             return None
     return bytes(body)
 

@@ -82,9 +82,13 @@ class StaticKeys:
             raise KeySetError(f"{path}: {error}") from error
 
     error: str | None = None
+    revocations_uri: str | None = None
 
     async def look_for(self, kid: str | None) -> None:
         """A file does not change by being asked again."""
+
+    async def refresh(self) -> None:
+        """Likewise."""
 
     async def run(self) -> None:
         """Nothing has to be refreshed."""
@@ -106,12 +110,14 @@ class RemoteKeys:
     Attributes:
         current: the last good set; None until the first fetch succeeds.
         error: why the last fetch failed, None after a good one.
+        revocations_uri: where the issuer tells what it revoked; None where its metadata does not say, or is not read.
     """
 
     def __init__(self, settings: KeySettings, http: aiohttp.ClientSession, clock: Callable[[], float]) -> None:
         self.settings = settings
         self.current: KeySet | None = None
         self.error: str | None = None
+        self.revocations_uri: str | None = None
         self._http = http
         self._clock = clock
         self._jwks_uri = settings.jwks_uri
@@ -183,7 +189,7 @@ class RemoteKeys:
                 return metadata.detail
             if metadata.jwks_uri is None:
                 return "the issuer's metadata names no jwks_uri"
-            uri = metadata.jwks_uri
+            uri, self.revocations_uri = metadata.jwks_uri, metadata.revocations_uri
         answer = await fetch_json(self._http, uri, seconds=self.settings.timeout)
         if not isinstance(answer, JsonAnswer):
             return answer.detail
