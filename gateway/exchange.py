@@ -10,22 +10,21 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Coroutine
-from email.utils import formatdate
-from functools import lru_cache
-from http import HTTPStatus
 
 from aiohttp import HttpVersion11
 from aiohttp.http_parser import RawRequestMessage, RawResponseMessage
 
+from gateway.answer_head import CHUNKED, UNTIL_CLOSE, answer_head, framing, http_date, informational_head, read_answer
 from gateway.downstream.connection import ClientConnection
 from gateway.policy.denial import Denial, Reason, refuse
-from gateway.policy.forwarding import forwarding_lines, read_traceparent
-from gateway.policy.headers import Kind, ReceivedHead, ResponseHead, identity_lines, read_reason, read_response
-from gateway.policy.model import RequestHead, Route
+from gateway.policy.forwarding import read_traceparent
+from gateway.policy.headers import Kind, ReceivedHead, read_reason, read_response
+from gateway.policy.model import RequestHead
 from gateway.policy.trailers import announced, announcement, takes_trailers
 from gateway.policy.websocket import ASKING, agrees, handshake_key
+from gateway.request_head import request_head
 from gateway.rules import NOT_JUDGED, Judgement, Rules
-from gateway.tunnel import Span, Tunnel
+from gateway.tunnel import Tunnel, span_of
 from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.failure import UpstreamFailure
 from gateway.upstream.pool import Upstream
@@ -38,9 +37,6 @@ CLIENT_CLOSED = 499
 
 CONTINUE_SECONDS = 1.0
 """How long the upstream may keep a client waiting that asked whether to send its body (RFC 9110 §10.1.1)."""
-
-_NOBODY = identity_lines(None)
-_PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
 class Exchange:
@@ -57,6 +53,7 @@ class Exchange:
     Attributes:
         received: the head as it is judged; None before.
         judgement: what was found out so far.
+        trace_flags: of the trace that the client began, None where it began none.
         upstream_seconds: from the request's going out to the head of the answer.
         over: whether the exchange has been recorded.
     """
@@ -99,7 +96,7 @@ class Exchange:
     _chunked_answer = False
     _must_close = False
     _answer_sent = False
-    _trace_flags: str | None = None
+    trace_flags: str | None = None
     _unsent = b""
     _trailers = b""
     _max_body: int | None = None
@@ -122,7 +119,7 @@ class Exchange:
         self.received = received
         trace = read_traceparent(received.first(Kind.TRACEPARENT)) if received.special else None
         if trace is not None:
-            self.trace_id, self._trace_flags = trace
+            self.trace_id, self.trace_flags = trace
 
     # Bounds
 
@@ -209,18 +206,12 @@ class Exchange:
             connection.close()
 
     def _answer_head(self, status: int, reason: bytes, fields: bytes) -> bytes:
-        phrase = reason or _PHRASES.get(status, b"")
-        connection = b"" if self._usual_version and self._keep_alive else self._connection_line
-        return b"HTTP/1.1 %d %b\r\n%b%bX-Request-Id: %b\r\n\r\n" % (
-            status,
-            phrase,
-            fields,
-            connection,
-            self.request_id.encode(),
-        )
+        connection = b"" if self.usual_version and self._keep_alive else self._connection_line
+        return answer_head(status, reason, fields, connection, self.request_id)
 
     @property
-    def _usual_version(self) -> bool:
+    def usual_version(self) -> bool:
+        """Whether the request came by HTTP/1.1."""
         return self.message is not None and self.message.version == HttpVersion11
 
     @property
@@ -261,34 +252,17 @@ class Exchange:
         self._connection = connection
         self._forwarded_at = time.perf_counter()
         to_come = self.client.has_body_to_come
+        route = self.judgement.route
+        upgrade = b"" if route is None or route.websocket is None else self._ask_for_websocket(received)
         connection.start(
             self,
-            self._request_head(received, connection.host_line),
+            request_head(self, connection.host_line, upgrade),
             complete=not to_come,
             answer_has_body=received.head.method != "HEAD",
         )
         if to_come and received.special and Kind.EXPECT in received.special:
             self._waits_for_continue = True
             asyncio.get_running_loop().call_later(CONTINUE_SECONDS, self._continue)
-
-    def _request_head(self, received: ReceivedHead, host_line: bytes) -> bytes:
-        judgement, upstream = self.judgement, self.upstream
-        if judgement.route is None or upstream is None:
-            raise RuntimeError("a request is forwarded only after it was allowed")
-        head = received.head
-        upgrade = b"" if judgement.route.websocket is None else self._ask_for_websocket(received)
-        preserve_host = upstream.settings.preserve_host and head.host
-        return b"%b %b HTTP/1.1\r\n%b%b%b%b%b%b%b\r\n" % (
-            head.method.encode(),
-            head.target.encode("ascii"),
-            f"Host: {head.host}\r\n".encode() if preserve_host else host_line,
-            _NOBODY if judgement.token is None else judgement.token.identity,
-            received.end_to_end,
-            self._forwarding(received),
-            self._trace(received),
-            self._special_lines(received, judgement.route),
-            upgrade,
-        )
 
     def _ask_for_websocket(self, received: ReceivedHead) -> bytes:
         """The field lines that ask for a WebSocket, if that is what the client does."""
@@ -300,47 +274,6 @@ class Exchange:
             return b""
         connection.may_switch()
         return ASKING
-
-    def _special_lines(self, received: ReceivedHead, route: Route) -> bytes:
-        """Framing, expectation and the token, as far as they go on."""
-        lines = b""
-        if received.chunked:
-            lines = b"Transfer-Encoding: chunked\r\n" + announcement(self.client.announced)
-        elif received.content_length is not None:
-            lines = b"Content-Length: %d\r\n" % received.content_length
-        special = received.special
-        if special:
-            if Kind.EXPECT in special:
-                lines += b"Expect: 100-continue\r\n"
-            if Kind.TE in special and self._takes_trailers:
-                lines += b"TE: trailers\r\nConnection: TE\r\n"
-        if route.forward_token and received.head.authorization:
-            lines += b"Authorization: %b\r\n" % received.head.authorization[0]
-        return lines
-
-    def _forwarding(self, received: ReceivedHead) -> bytes:
-        """How the request came here: the same for all requests of a connection, unless a trusted proxy says more."""
-        client, host = self.client, received.head.host
-        if self.rules.trusted_proxies.trusts(client.peer):
-            return forwarding_lines(client.peer, host, client.scheme, self._version, received.forwarding)
-        known = client.forwarding
-        if known is None or known[0] != host:
-            lines = forwarding_lines(client.peer, host, client.scheme, self._version)
-            client.forwarding = known = (host, lines)
-        return known[1]
-
-    @property
-    def _version(self) -> str:
-        return "1.1" if self._usual_version else "1.0"
-
-    def _trace(self, received: ReceivedHead) -> bytes:
-        """Request id and trace context; an invalid traceparent begins a new trace, and drops its state."""
-        request_id, flags, state = self.request_id, "00", b""
-        if self._trace_flags is not None:
-            flags = self._trace_flags
-            state = b"".join(b"tracestate: %b\r\n" % value for value in received.special.get(Kind.TRACESTATE, ()))
-        lines = f"X-Request-Id: {request_id}\r\ntraceparent: 00-{self.trace_id}-{request_id[:16]}-{flags}\r\n"
-        return lines.encode() + state
 
     # What the client's connection calls
 
@@ -390,13 +323,12 @@ class Exchange:
         """A 1xx answer: passed on to a client that understands it (RFC 9110 §15.2)."""
         if message.code == 100:
             self._continue()
-        elif self._usual_version:
+        elif self.usual_version:
             response = read_response(message.raw_headers)
             if isinstance(response, Denial):
                 self.fail(response)
                 return
-            phrase = _PHRASES.get(message.code, b"")
-            self.client.send(b"HTTP/1.1 %d %b\r\n%b\r\n" % (message.code, phrase, response.lines))
+            self.client.send(informational_head(message.code, response.lines))
 
     def _continue(self) -> None:
         if self._waits_for_continue and not self.over and self.status == 0:
@@ -405,7 +337,8 @@ class Exchange:
 
     def on_switch(self, message: RawResponseMessage, behind: bytes) -> None:
         """The upstream switches protocols: a tunnel stands, if it agrees to the handshake (RFC 6455 §4.1)."""
-        connection, key, span = self._connection, self._websocket_key, self._span()
+        connection, key = self._connection, self._websocket_key
+        span = span_of(self.judgement, self.began_at + time.perf_counter() - self.started)
         response = read_response(message.raw_headers)
         if isinstance(response, Denial):
             self.fail(response)
@@ -422,16 +355,6 @@ class Exchange:
             self.unbound_time()
             Tunnel(self, self.client, connection, span, agreement, behind)
 
-    def _span(self) -> Span | None:
-        """How long a WebSocket may last, None where the route takes none."""
-        _, route, token, *_ = self.judgement
-        if route is None or route.websocket is None:
-            return None
-        if token is None or not route.websocket.end_at_expiry:
-            return Span(route.websocket.idle_timeout)
-        now = self.began_at + time.perf_counter() - self.started
-        return Span(route.websocket.idle_timeout, token.claims.expires_at + token.leeway - now)
-
     def on_tunnel_end(self, *, aborted: bool) -> None:
         """The WebSocket has ended."""
         if not self.over:
@@ -440,7 +363,7 @@ class Exchange:
 
     def on_head(self, message: RawResponseMessage) -> None:
         """The final answer's head."""
-        response = self._read_response(message)
+        response = read_answer(message, self._connection)
         if isinstance(response, Denial):
             self.fail(response)
             return
@@ -452,41 +375,24 @@ class Exchange:
         self.upstream_status = self.status = status = message.code
         if self._waits_for_continue:
             self._must_close = True
-        framing = self._framing(message, response.content_length)
-        if not response.dated:
-            framing += b"Date: %b\r\n" % self._date()
-        self._unsent = self._answer_head(status, reason, response.lines + framing)
-
-    def _read_response(self, message: RawResponseMessage) -> ResponseHead | Denial:
-        """Read the answer's fields; the same ones as in the connection's last answer need not be read again."""
-        connection = self._connection
-        if connection is None:
-            return read_response(message.raw_headers)
-        if message.raw_headers != connection.familiar_fields:
-            connection.familiar_fields = message.raw_headers
-            connection.familiar_head = read_response(message.raw_headers)
-        return connection.familiar_head
-
-    def _framing(self, message: RawResponseMessage, length: int | None) -> bytes:
-        """How the client knows where the answer ends (RFC 9112 §6.3)."""
-        status = message.code
-        if length is not None and status != 204:
-            return b"Content-Length: %d\r\n" % length
-        if status in {204, 304} or self.head.method == "HEAD":
-            return b""
-        if self._usual_version:
+        own = framing(status, response.content_length, self.head.method, may_chunk=self.usual_version)
+        if own is CHUNKED:
             self._chunked_answer = True
-            return b"Transfer-Encoding: chunked\r\n" + self._announcement(message)
-        self._must_close = True
-        return b""
+            own += self._announcement(message)
+        elif own is UNTIL_CLOSE:
+            self._must_close, own = True, b""
+        if not response.dated:
+            own += b"Date: %b\r\n" % self._date()
+        self._unsent = self._answer_head(status, reason, response.lines + own)
 
     @property
-    def _takes_trailers(self) -> bool:
-        return self._usual_version and takes_trailers(self._received.special)
+    def takes_trailers(self) -> bool:
+        """Whether the client takes trailers."""
+        return self.usual_version and takes_trailers(self._received.special)
 
     def _announcement(self, message: RawResponseMessage) -> bytes:
         """Ask for the trailers that the answer announces, and announce them, if the client takes any."""
-        if self._connection is None or not (message.chunked and self._takes_trailers):
+        if self._connection is None or not (message.chunked and self.takes_trailers):
             return b""
         names = announced(message.raw_headers)
         if names:
@@ -573,9 +479,3 @@ class Exchange:
             if self._end_in_time is not None:
                 self.unbound_time()
             self._record_once(self)
-
-
-@lru_cache(maxsize=4)
-def http_date(second: int) -> bytes:
-    """Seconds since the epoch as an HTTP date (RFC 9110 §5.6.7)."""
-    return formatdate(second, usegmt=True).encode()

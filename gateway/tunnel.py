@@ -13,6 +13,7 @@ from typing import Protocol
 
 from gateway.deadlines import NEVER
 from gateway.downstream.connection import ClientConnection
+from gateway.rules import Judgement
 from gateway.upstream.connection import UpstreamConnection
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,16 @@ class Span:
 
     idle: float
     token: float = NEVER
+
+
+def span_of(judgement: Judgement, now: float) -> Span | None:
+    """How long the tunnel of a request may last, None where its route takes none."""
+    _, route, token, *_ = judgement
+    if route is None or route.websocket is None:
+        return None
+    if token is None or not route.websocket.end_at_expiry:
+        return Span(route.websocket.idle_timeout)
+    return Span(route.websocket.idle_timeout, token.claims.expires_at + token.leeway - now)
 
 
 class End(asyncio.Protocol):

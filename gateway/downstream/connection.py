@@ -13,8 +13,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import cast
 
 from aiohttp.http_exceptions import InvalidURLError
 from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
@@ -22,6 +21,7 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from gateway.deadlines import NEVER, Deadlines
 from gateway.downstream.chunked import UNKNOWN, ChunkedBody, next_place
+from gateway.downstream.parties import ClientExchange, ClientService, Registry
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.trailers import HeadEnd
 
@@ -42,75 +42,6 @@ _RESET = struct.pack("ii", 1, 0)
 
 REQUESTS_IN_A_ROW = 16
 """Pipelined requests that are answered before other connections get a turn."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClientLimits:
-    """What one client connection may use.
-
-    Attributes:
-        head_bytes: of a request head, line and fields together.
-        head_timeout: seconds from the first byte of a head to its last.
-        body_idle_timeout: seconds without a byte of the body, or without the client taking a byte of the answer.
-        keep_alive_timeout: seconds without a request.
-    """
-
-    head_bytes: int = 32 * 1024
-    head_timeout: float = 10.0
-    body_idle_timeout: float = 60.0
-    keep_alive_timeout: float = 75.0
-
-
-class ClientExchange(Protocol):
-    """One request and its answer, as the connection sees it."""
-
-    def on_body(self, data: bytes) -> None:
-        """Some of the request's body has come."""
-        ...
-
-    def on_body_end(self, trailers: bytes) -> None:
-        """The request's body is complete; the trailers that go on, as field lines."""
-        ...
-
-    def on_client_gone(self, denial: Denial | None) -> None:
-        """The client left or stalled, or (with a denial) broke the framing of its body."""
-        ...
-
-    def on_client_blocked(self) -> None:
-        """The client takes no more of the answer for now."""
-        ...
-
-    def on_client_ready(self) -> None:
-        """The client takes more again."""
-        ...
-
-
-class ClientService(Protocol):
-    """What answers requests. It sets `connection.exchange` unless it has finished the answer when it returns."""
-
-    def receive(self, connection: ClientConnection, message: RawRequestMessage) -> None:
-        """Take a request head."""
-        ...
-
-    def reject(self, connection: ClientConnection, denial: Denial) -> None:
-        """Answer what is no request head."""
-        ...
-
-
-class Registry(Protocol):
-    """What knows all connections of a listener."""
-
-    loop: asyncio.AbstractEventLoop
-    deadlines: Deadlines
-    limits: ClientLimits
-
-    def opened(self, connection: ClientConnection) -> bool:
-        """Enter a connection; False where there are too many."""
-        ...
-
-    def closed(self, connection: ClientConnection) -> None:
-        """Remove a connection."""
-        ...
 
 
 class ClientConnection(asyncio.Protocol):

@@ -9,7 +9,8 @@ from contextlib import suppress
 from gateway.deadlines import Deadlines
 from gateway.downstream.acceptor import TlsAcceptor
 from gateway.downstream.certificate import ServerTls
-from gateway.downstream.connection import ClientConnection, ClientLimits, ClientService
+from gateway.downstream.connection import ClientConnection
+from gateway.downstream.parties import ClientLimits, ClientService
 
 BACKLOG = 1024
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from aiohttp.http_parser import RawRequestMessage
 
 from gateway.deadlines import Deadlines
-from gateway.downstream.connection import ClientConnection, ClientLimits
+from gateway.downstream.connection import ClientConnection
 from gateway.downstream.listener import Listener
+from gateway.downstream.parties import ClientLimits
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.headers import ReceivedHead, read_head
 

@@ -1,0 +1,117 @@
+"""The request head towards an upstream: what was judged, who calls, and how the request came here."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gateway.downstream.connection import ClientConnection
+from gateway.policy.forwarding import forwarding_lines
+from gateway.policy.headers import Kind, ReceivedHead, identity_lines
+from gateway.policy.model import Route
+from gateway.policy.trailers import announcement
+from gateway.rules import Judgement, Rules
+from gateway.upstream.pool import Upstream
+
+_NOBODY = identity_lines(None)
+
+
+class Forwarded(Protocol):
+    """A request that was let in.
+
+    Attributes:
+        client: the connection that it came by.
+        rules: under which it was judged.
+        received: its head as it was judged.
+        judgement: with the route that it takes.
+        upstream: where it goes.
+        request_id: 32 hexadecimal digits.
+        trace_id: likewise.
+        trace_flags: two of them, of a trace that the client began; None where it began none.
+        usual_version: whether it came by HTTP/1.1.
+        takes_trailers: whether the client takes trailers.
+    """
+
+    client: ClientConnection
+    rules: Rules
+    received: ReceivedHead | None
+    judgement: Judgement
+    upstream: Upstream | None
+    request_id: str
+    trace_id: str
+    trace_flags: str | None
+
+    @property
+    def usual_version(self) -> bool: ...  # noqa: D102 - see above
+
+    @property
+    def takes_trailers(self) -> bool: ...  # noqa: D102 - see above
+
+
+def request_head(request: Forwarded, host_line: bytes, upgrade: bytes) -> bytes:
+    """Request line and fields as they go out.
+
+    Args:
+        request: to be forwarded.
+        host_line: the Host field, unless the client's own is kept.
+        upgrade: field lines that ask for another protocol.
+    """
+    received, judgement, upstream = request.received, request.judgement, request.upstream
+    if received is None or judgement.route is None or upstream is None:
+        raise RuntimeError("a request is forwarded only after it was allowed")
+    head = received.head
+    preserve_host = upstream.settings.preserve_host and head.host
+    return b"%b %b HTTP/1.1\r\n%b%b%b%b%b%b%b\r\n" % (
+        head.method.encode(),
+        head.target.encode("ascii"),
+        f"Host: {head.host}\r\n".encode() if preserve_host else host_line,
+        _NOBODY if judgement.token is None else judgement.token.identity,
+        received.end_to_end,
+        _forwarding(request, received),
+        _trace(request, received),
+        _special_lines(request, received, judgement.route),
+        upgrade,
+    )
+
+
+def _special_lines(request: Forwarded, received: ReceivedHead, route: Route) -> bytes:
+    """Framing, expectation, what is taken in return, and the token, as far as they go on."""
+    lines = b""
+    if received.chunked:
+        lines = b"Transfer-Encoding: chunked\r\n" + announcement(request.client.announced)
+    elif received.content_length is not None:
+        lines = b"Content-Length: %d\r\n" % received.content_length
+    special = received.special
+    if special:
+        if Kind.EXPECT in special:
+            lines += b"Expect: 100-continue\r\n"
+        if Kind.TE in special and request.takes_trailers:
+            lines += b"TE: trailers\r\nConnection: TE\r\n"
+    if route.forward_token and received.head.authorization:
+        lines += b"Authorization: %b\r\n" % received.head.authorization[0]
+    return lines
+
+
+def _forwarding(request: Forwarded, received: ReceivedHead) -> bytes:
+    """How the request came here: the same for all requests of a connection, unless a trusted proxy says more."""
+    client, host = request.client, received.head.host
+    if request.rules.trusted_proxies.trusts(client.peer):
+        return forwarding_lines(client.peer, host, client.scheme, _version(request), received.forwarding)
+    known = client.forwarding
+    if known is None or known[0] != host:
+        lines = forwarding_lines(client.peer, host, client.scheme, _version(request))
+        client.forwarding = known = (host, lines)
+    return known[1]
+
+
+def _version(request: Forwarded) -> str:
+    return "1.1" if request.usual_version else "1.0"
+
+
+def _trace(request: Forwarded, received: ReceivedHead) -> bytes:
+    """Request id and trace context; an invalid traceparent begins a new trace, and drops its state."""
+    request_id, flags, state = request.request_id, "00", b""
+    if request.trace_flags is not None:
+        flags = request.trace_flags
+        state = b"".join(b"tracestate: %b\r\n" % value for value in received.special.get(Kind.TRACESTATE, ()))
+    lines = f"X-Request-Id: {request_id}\r\ntraceparent: 00-{request.trace_id}-{request_id[:16]}-{flags}\r\n"
+    return lines.encode() + state
