@@ -30,6 +30,7 @@ from gateway.deadlines import Deadlines
 from gateway.downstream.certificate import ServerTls
 from gateway.downstream.listener import Listener
 from gateway.issuer.errors import StateError
+from gateway.issuer.reading import read_settings
 from gateway.policy.forwarding import TrustedProxies
 from gateway.policy.routes import RouteTable
 from gateway.proxy import Proxy
@@ -388,7 +389,7 @@ async def _start_issuer(
     name: str, path: Path, clock: Clock, environ: Mapping[str, str]
 ) -> tuple[RunningIssuer, SettingsWatch]:
     # Imported late: a sixth of the memory, for those who embed none.
-    from gateway.issuer.reloading import SettingsWatch, read_settings  # noqa: PLC0415 - see above
+    from gateway.issuer.reloading import SettingsWatch  # noqa: PLC0415 - see above
     from gateway.issuer.running import RunningIssuer  # noqa: PLC0415 - see above
 
     reading = await asyncio.to_thread(read_settings, path, environ)

@@ -12,7 +12,7 @@ from rich_click import RichCommand
 from gateway import build
 from gateway.config import ConfigError, Document, read_file, read_yaml
 from gateway.config.gateway_file import GatewayConfig, IssuerConfig, parse
-from gateway.issuer import settings
+from gateway.issuer.reading import read_settings
 from gateway.tls import TlsFileError, server_context
 
 BAD_CONFIGURATION = 3
@@ -116,7 +116,7 @@ def _embedded(
     if isinstance(text, ConfigError):
         yield document.error((*key, "embedded"), f"{file} {text.message}")
         return
-    own = settings.parse(text, file, environ)
+    own = read_settings(Path(file), environ).outcome
     if isinstance(own, list):
         yield from own
         return

@@ -13,7 +13,8 @@ from rich_click import RichCommand, RichGroup
 
 from gateway.client.secret_file import parse_secret
 from gateway.issuer.errors import StateError
-from gateway.issuer.reloading import Reading, SettingsWatch, read_settings
+from gateway.issuer.reading import Reading, read_settings
+from gateway.issuer.reloading import SettingsWatch
 from gateway.issuer.running import RunningIssuer
 from gateway.issuer.secrets import hash_secret
 from gateway.issuer.settings import IssuerSettings

@@ -70,7 +70,7 @@ def test_the_embedded_issuer_is_checked_too(config: Path) -> None:
     change(config.parent / "issuer.yaml", "token_lifetime: 1h", "token_lifetime: 1")
     outcome = run(config)
     assert outcome.exit_code == 3
-    assert outcome.stderr.startswith(f"{config.parent}/issuer.yaml:7:17: token_lifetime: 1 has no unit")
+    assert outcome.stderr.startswith(f"{config.parent}/issuer.yaml:11:17: token_lifetime: 1 has no unit")
 
 
 @pytest.mark.parametrize(
