@@ -23,7 +23,14 @@ from aiohttp import http_parser
 from gateway import __version__, build
 from gateway.access.writer import AccessLog
 from gateway.admin.server import AdminServer
-from gateway.admin.snapshot import IssuerSnapshot, Snapshot, TargetSnapshot, TlsSnapshot, UpstreamSnapshot
+from gateway.admin.snapshot import (
+    IssuerSnapshot,
+    RevocationsSnapshot,
+    Snapshot,
+    TargetSnapshot,
+    TlsSnapshot,
+    UpstreamSnapshot,
+)
 from gateway.config import HostPort
 from gateway.config.gateway_file import GatewayConfig, IssuerConfig, UpstreamConfig
 from gateway.deadlines import Deadlines
@@ -39,6 +46,8 @@ from gateway.rules import Rules
 from gateway.tls import TlsFileError
 from gateway.tokens.key_source import KeySource
 from gateway.tokens.keys import KeySetError
+from gateway.tokens.revocations import RevocationFeed, follow
+from gateway.tokens.revoked import RevokedTokens
 from gateway.tokens.verifier import TokenVerifier
 from gateway.upstream.pool import Upstream
 
@@ -135,6 +144,8 @@ class Gateway:
         self._environ = environ
         self._share = share
         self._counters = Counters()
+        self._revoked: dict[str, RevokedTokens] = {}
+        self._feeds: dict[str, RevocationFeed] = {}
         self._running = AsyncExitStack()
         self._ready = False
         self._started_at = clock()
@@ -168,6 +179,7 @@ class Gateway:
             running.callback(upstream.close)
             upstream.start_checks()
         running.push_async_callback(await self._keep_keys_fresh())
+        running.push_async_callback(await self._follow_revocations(http))
         self._recorder = Recorder(self._access_log, self._counters)
         running.callback(self._recorder.flush)
         proxy = Proxy(self._rules, self._recorder, self._clock, config.limits.requests)
@@ -200,7 +212,9 @@ class Gateway:
         return Rules(
             revision=self._revision,
             table=RouteTable(build.route(entry, config.issuers) for entry in config.routes),
-            verifier=TokenVerifier(issuers, keys, capacity=config.token_cache, log_key=self._log_key),
+            verifier=TokenVerifier(
+                issuers, keys, capacity=config.token_cache, log_key=self._log_key, revoked=self._revoked
+            ),
             keys=keys,
             upstreams={
                 name: Upstream(
@@ -250,6 +264,13 @@ class Gateway:
 
         await asyncio.gather(*first)
         return end
+
+    async def _follow_revocations(self, http: aiohttp.ClientSession) -> Callable[[], Awaitable[None]]:
+        """Follow them in the background; returns when each feed was asked once, with what ends it."""
+        keys, revoked = self._rules.keys, self._revoked
+        self._feeds = build.revocation_feeds(self._config.issuers, keys, http, self._clock, revoked)
+        await asyncio.gather(*(feed.poll() for feed in self._feeds.values()))
+        return _in_background(follow(self._feeds.values()))
 
     async def retire(self) -> None:
         """Drain after another worker has taken over: kept connections end with the answer to their next request."""
@@ -318,6 +339,7 @@ class Gateway:
 
     def _issuer_snapshot(self, name: str) -> IssuerSnapshot:
         status = self._rules.keys[name].status
+        told = self._feeds[name].status if name in self._feeds else None
         return IssuerSnapshot(
             name=name,
             issuer=self._config.issuers[name].issuer,
@@ -326,6 +348,7 @@ class Gateway:
             fetched_at=status.fetched_at,
             attempted_at=status.attempted_at,
             error=status.error,
+            revocations=None if told is None else RevocationsSnapshot(told.count, told.answered_at, told.error),
         )
 
 

@@ -24,6 +24,8 @@ from gateway.policy.model import Route, Rule, TrustedIssuer, WebSocketTerms
 from gateway.policy.routes import METHODS
 from gateway.tls import ClientFiles, ServerFiles, client_context
 from gateway.tokens.key_source import KeySettings, KeySource, RemoteKeys, StaticKeys
+from gateway.tokens.revocations import FeedSettings, RevocationFeed
+from gateway.tokens.revoked import RevokedTokens
 from gateway.upstream.settings import Address, EjectionSettings, HealthSettings, UpstreamSettings
 
 Clock = Callable[[], float]
@@ -158,6 +160,22 @@ def key_source(name: str, config: IssuerConfig, base: Path, http: aiohttp.Client
         timeout=config.keys_timeout,
     )
     return RemoteKeys(fetching, http, clock)
+
+
+def revocation_feeds(
+    issuers: Mapping[str, IssuerConfig],
+    keys: Mapping[str, KeySource],
+    http: aiohttp.ClientSession,
+    clock: Clock,
+    revoked: dict[str, RevokedTokens],
+) -> dict[str, RevocationFeed]:
+    """What follows each issuer's revocations and writes them into `revoked`; none where nobody wants to know them."""
+    feeds = {}
+    for name, config in issuers.items():
+        if config.revocations != "off":
+            uri = None if config.revocations == "auto" else config.revocations
+            feeds[name] = RevocationFeed(FeedSettings(name, uri), http, clock, keys[name], revoked)
+    return feeds
 
 
 def client_limits(config: Limits) -> ClientLimits:

@@ -81,6 +81,26 @@ def _issuers(snapshot: Snapshot) -> Iterator[Metric]:
         fetched.add_metric((issuer.name,), issuer.fetched_at or 0)
         healthy.add_metric((issuer.name,), issuer.error is None and issuer.fetched_at is not None)
     yield from (keys, fetched, healthy)
+    yield from _revocations(snapshot)
+
+
+def _revocations(snapshot: Snapshot) -> Iterator[Metric]:
+    """Of the issuers that have a feed."""
+    count = GaugeMetricFamily("scopegate_issuer_revocations", "Revocations in force.", labels=("issuer",))
+    answered = GaugeMetricFamily(
+        "scopegate_issuer_revocations_answered_timestamp_seconds",
+        "When the issuer's feed of revocations last answered.",
+        labels=("issuer",),
+    )
+    healthy = GaugeMetricFamily(
+        "scopegate_issuer_revocations_healthy", "1 when that feed answered well when last asked.", labels=("issuer",)
+    )
+    for issuer in snapshot.issuers:
+        if (told := issuer.revocations) is not None:
+            count.add_metric((issuer.name,), told.count)
+            answered.add_metric((issuer.name,), told.answered_at or 0)
+            healthy.add_metric((issuer.name,), told.error is None and told.answered_at is not None)
+    yield from (count, answered, healthy)
 
 
 def _upstreams(snapshot: Snapshot) -> Iterator[Metric]:

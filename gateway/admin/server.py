@@ -99,6 +99,9 @@ def status(snapshot: Snapshot) -> dict[str, object]:
     for issuer in shown["issuers"]:
         for name in ("fetched_at", "attempted_at"):
             issuer[name] = None if issuer[name] is None else timestamp(issuer[name])
+        revocations = issuer["revocations"]
+        if revocations is not None and revocations["answered_at"] is not None:
+            revocations["answered_at"] = timestamp(revocations["answered_at"])
     return shown
 
 

@@ -7,8 +7,23 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class RevocationsSnapshot:
+    """What an issuer has revoked.
+
+    Attributes:
+        count: revocations in force.
+        answered_at: when its feed last answered, in seconds since the epoch, None for never.
+        error: why it did not when it was last asked, None where it did.
+    """
+
+    count: int
+    answered_at: float | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class IssuerSnapshot:
-    """An issuer's keys; times in seconds since the epoch, None for never."""
+    """An issuer's keys; times in seconds since the epoch, None for never. It may have no feed of revocations."""
 
     name: str
     issuer: str
@@ -17,6 +32,7 @@ class IssuerSnapshot:
     fetched_at: float | None
     attempted_at: float | None
     error: str | None
+    revocations: RevocationsSnapshot | None = None
 
 
 @dataclass(frozen=True, slots=True)

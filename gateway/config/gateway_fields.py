@@ -179,6 +179,36 @@ KeysUrl = Annotated[
     AfterValidator(_keys_url),
     WithJsonSchema({"type": "string", "pattern": r"^https?://[^#@\s]+$", "examples": ["https://login.example/jwks"]}),
 ]
+
+
+def _revocations(value: Any) -> Any:
+    """`auto`, `off` (which YAML wants quoted, so false will do) or where the feed is."""
+    if value is False:
+        return "off"
+    if value in ("auto", "off"):
+        return value
+    if not isinstance(value, str) or not value.startswith(("http://", "https://")):
+        raise ValueError(f"{shown(value)} is not known: write auto, false or the URL of the issuer's feed")
+    url = http_url(value)
+    if url.scheme == "http" and not is_loopback(url.hostname or ""):
+        raise ValueError(f"{shown(value)} must begin with https://: plain http can be tampered with")
+    return value
+
+
+Revocations = Annotated[
+    str,
+    BeforeValidator(_revocations),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": ["auto", "off", False]},
+                {"type": "string", "pattern": r"^https?://[^#@\s]+$"},
+            ],
+            "examples": ["https://login.example/revocations"],
+        }
+    ),
+]
+"""Where an issuer's feed of revocations is."""
 Origin = Annotated[
     str,
     AfterValidator(_origin),

@@ -26,6 +26,7 @@ from gateway.config.gateway_fields import (
     Origins,
     PathOddity,
     PathTemplate,
+    Revocations,
     ScopeToken,
     ServerName,
     Statuses,
@@ -115,6 +116,9 @@ class IssuerConfig(Section):
     keys_timeout: Timeout = written("5s", "Time for one fetch of keys.")
     keys_credentials: Text | None = Field(
         default=None, description="Name of the credentials whose token a fetch of keys bears; by default it bears none."
+    )
+    revocations: Revocations = written(
+        "auto", "Where the issuer tells which tokens it revoked: auto asks its metadata, a URL is asked as it is."
     )
 
 

@@ -111,7 +111,7 @@ def _tls(own: Snapshot, others: Sequence[Snapshot]) -> TlsSnapshot | None:
 
 
 def _worst(issuers: Iterable[IssuerSnapshot]) -> tuple[IssuerSnapshot, ...]:
-    """Of each issuer the state of the worker that is worst off: with an error, or with the oldest keys."""
+    """Of each issuer the state of the worker that is worst off: with an error, with the oldest keys, least informed."""
     worst: dict[str, IssuerSnapshot] = {}
     for issuer in issuers:
         known = worst.setdefault(issuer.name, issuer)
@@ -120,8 +120,14 @@ def _worst(issuers: Iterable[IssuerSnapshot]) -> tuple[IssuerSnapshot, ...]:
     return tuple(worst.values())
 
 
-def _health(issuer: IssuerSnapshot) -> tuple[bool, float]:
-    return issuer.error is None, issuer.fetched_at or 0.0
+def _health(issuer: IssuerSnapshot) -> tuple[bool, bool, float, float]:
+    told = issuer.revocations
+    return (
+        issuer.error is None,
+        told is None or told.error is None,
+        issuer.fetched_at or 0.0,
+        0.0 if told is None else told.answered_at or 0.0,
+    )
 
 
 def _summed(upstreams: Iterable[UpstreamSnapshot]) -> tuple[UpstreamSnapshot, ...]:

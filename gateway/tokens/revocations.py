@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import aiohttp
@@ -161,3 +161,8 @@ class RevocationFeed:
                 self.settings.name,
                 error or "the feed answers again",
             )
+
+
+async def follow(feeds: Iterable[RevocationFeed]) -> None:
+    """Follow all of them until cancelled."""
+    await asyncio.gather(*(feed.run() for feed in feeds))

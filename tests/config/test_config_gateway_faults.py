@@ -76,6 +76,14 @@ ISSUERS = [
         f"3:56: issuers.b.claims.tenant: a list {NO_CLAIM_VALUE}",
     ),
     ("issuer: http://j.example, audience: x", f"3:15: issuers.b.issuer: 'http://j.example' {HTTPS}"),
+    (
+        "issuer: https://j.example, audience: x, revocations: never",
+        "3:60: issuers.b.revocations: 'never' is not known: write auto, false or the URL of the issuer's feed",
+    ),
+    (
+        "issuer: https://j.example, audience: x, revocations: http://j.example/r",
+        "3:60: issuers.b.revocations: 'http://j.example/r' must begin with https://: plain http can be tampered with",
+    ),
     ("issuer: j.example, audience: x", "3:15: issuers.b.issuer: 'j.example' must begin with http:// or https://"),
     (
         "issuer: ftp://j.example, audience: x",

@@ -32,6 +32,7 @@ def test_the_least_file_has_safe_defaults() -> None:
     assert (issuer.embedded, issuer.jwks_uri, issuer.jwks_file) == (None, None, None)
     assert (issuer.leeway, issuer.typ, issuer.keys_refresh) == (0.0, "any", 300.0)
     assert (issuer.unknown_key_cooldown, issuer.keys_timeout) == (30.0, 5.0)
+    assert issuer.revocations == "auto"
     upstream = read.upstreams["api"]
     assert (upstream.connect_timeout, upstream.first_byte_timeout, upstream.idle_timeout) == (5.0, 60.0, 60.0)
     assert (upstream.max_connections, upstream.preserve_host) == (100, False)
@@ -68,6 +69,7 @@ issuers:
     keys_refresh: 1s
     unknown_key_cooldown: 5s
     keys_timeout: 500ms
+    revocations: https://login.example/revocations
 upstreams:
   u:
     url: https://api.example:8443/
