@@ -36,6 +36,7 @@ class Reason(StrEnum):
     OVERLOADED = "overloaded"
     KEYS_UNAVAILABLE = "keys_unavailable"
     INTROSPECTION_UNAVAILABLE = "introspection_unavailable"
+    CREDENTIALS_UNAVAILABLE = "credentials_unavailable"
     UPSTREAM_UNREACHABLE = "upstream_unreachable"
     UPSTREAM_INVALID = "upstream_invalid"
     UPSTREAM_TIMEOUT = "upstream_timeout"
@@ -141,6 +142,12 @@ MEANINGS: dict[Reason, Meaning] = {
     Reason.INTROSPECTION_UNAVAILABLE: Meaning(
         503, "The issuer cannot be asked at the moment", "Retry later: the token was not judged.", retry_after=5
     ),
+    Reason.CREDENTIALS_UNAVAILABLE: Meaning(
+        503,
+        "The gateway's own credentials for the API cannot be had at the moment",
+        "Retry later: the request was not sent on.",
+        retry_after=5,
+    ),
     Reason.UPSTREAM_UNREACHABLE: Meaning(502, "The API behind the gateway cannot be reached", "Retry later."),
     Reason.UPSTREAM_INVALID: Meaning(
         502, "The API behind the gateway gave an invalid answer", "Report it to the API's owner."
@@ -159,6 +166,7 @@ _UPSTREAM_REASONS = frozenset(
         Reason.UPSTREAM_INVALID,
         Reason.UPSTREAM_TIMEOUT,
         Reason.UPSTREAM_BUSY,
+        Reason.CREDENTIALS_UNAVAILABLE,
     }
 )
 
@@ -174,6 +182,7 @@ class Denial:
         scopes_required: what the route demands, for the challenge (RFC 6750 §3).
         scopes_missing: those of them that the token lacks.
         allow: the methods that the path takes (405).
+        issuer: the name of the issuer whose key did not make the signature; it may have a new key by the old name.
     """
 
     reason: Reason
@@ -181,6 +190,7 @@ class Denial:
     scopes_required: tuple[str, ...] = ()
     scopes_missing: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
+    issuer: str | None = None
 
     @property
     def keeps_out(self) -> bool:

@@ -25,13 +25,17 @@ TABLE: dict[str, tuple[int, str | None]] = {
     "overloaded": (503, None),
     "keys_unavailable": (503, None),
     "introspection_unavailable": (503, None),
+    "credentials_unavailable": (503, None),
     "upstream_unreachable": (502, None),
     "upstream_invalid": (502, None),
     "upstream_timeout": (504, None),
     "upstream_busy": (503, None),
     "internal_error": (500, None),
 }
-RETRIED = {"rate_limited", "overloaded", "keys_unavailable", "introspection_unavailable", "upstream_busy"}
+RETRIED = {
+    *("rate_limited", "overloaded", "keys_unavailable", "introspection_unavailable", "credentials_unavailable"),
+    "upstream_busy",
+}
 
 
 def fields_of(denial: Denial) -> dict[str, str]:
@@ -108,4 +112,5 @@ def test_only_405_names_methods_and_only_a_passing_trouble_says_when_to_retry(re
 
 @pytest.mark.parametrize("reason", Reason)
 def test_only_an_upstream_s_failure_concerns_a_request_that_was_let_in(reason: Reason) -> None:
-    assert Denial(reason).keeps_out == (not reason.value.startswith("upstream_"))
+    let_in = reason.value.startswith("upstream_") or reason is Reason.CREDENTIALS_UNAVAILABLE
+    assert Denial(reason).keeps_out == (not let_in)
