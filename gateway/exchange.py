@@ -52,6 +52,7 @@ class Exchange:
 
     Attributes:
         received: the head as it is judged; None before.
+        authorization: the gateway's own credentials for the upstream, in place of the caller's; None for none.
         judgement: what was found out so far.
         trace_flags: of the trace that the client began, None where it began none.
         upstream_seconds: from the request's going out to the head of the answer.
@@ -79,6 +80,7 @@ class Exchange:
 
     # What most exchanges never change stands here once, not in each of them.
     received: ReceivedHead | None = None
+    authorization: bytes | None = None
     judgement: Judgement = NOT_JUDGED
     over = False
     status = 0
@@ -373,6 +375,8 @@ class Exchange:
             return
         self.upstream_seconds = time.perf_counter() - self._forwarded_at
         self.upstream_status = self.status = status = message.code
+        if status == 401 and self.authorization is not None:
+            self._credentials_refused(self.authorization)
         if self._waits_for_continue:
             self._must_close = True
         own = framing(status, response.content_length, self.head.method, may_chunk=self.usual_version)
@@ -384,6 +388,11 @@ class Exchange:
         if not response.dated:
             own += b"Date: %b\r\n" % self._date()
         self._unsent = self._answer_head(status, reason, response.lines + own)
+
+    def _credentials_refused(self, authorization: bytes) -> None:
+        """The upstream did not take the gateway's own token: it may have been revoked."""
+        if self.upstream is not None and self.upstream.credentials is not None:
+            self.upstream.credentials.refused(authorization)
 
     @property
     def takes_trailers(self) -> bool:

@@ -8,14 +8,17 @@ from collections.abc import Callable, Coroutine
 
 from aiohttp.http_parser import RawRequestMessage
 
+from gateway.client.token_source import NoToken, TokenSource
 from gateway.downstream.connection import ClientConnection
 from gateway.exchange import Exchange
 from gateway.policy.decision import Allow
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.headers import read_head
+from gateway.policy.model import Route
 from gateway.recorder import Recorder
 from gateway.rules import UNKNOWN, Familiar, Known, Rules, familiar, judge, without_key
 from gateway.tokens.verify import UnknownKey
+from gateway.upstream.pool import Upstream
 
 log = logging.getLogger(__name__)
 
@@ -75,15 +78,7 @@ class Proxy:
         exchange.judgement = judgement = judge(exchange.head, rules.table, rules.verifier, self._clock(), known)
         outcome = judgement.outcome
         if isinstance(outcome, Allow) and judgement.route is not None:
-            route = judgement.route
-            if route.max_body is not None and not exchange.bound_body(route.max_body):
-                return
-            upstream = rules.upstreams[route.upstream]
-            if upstream.total_timeout is not None:
-                exchange.bound_time(upstream.total_timeout)
-            if not exchange.forward_at_once(upstream):
-                exchange.wait()
-                self._later(exchange, exchange.forward(upstream))
+            self._let_in(exchange, judgement.route)
         elif isinstance(outcome, UnknownKey):
             if looked:
                 exchange.refuse(without_key(outcome, rules.keys[outcome.issuer]))
@@ -92,6 +87,38 @@ class Proxy:
                 self._later(exchange, self._look_for_key(exchange, outcome))
         elif isinstance(outcome, Denial):
             exchange.refuse(outcome)
+
+    def _let_in(self, exchange: Exchange, route: Route) -> None:
+        """Within the route's bounds, on to its upstream; first the gateway's own token is waited for if need be."""
+        if route.max_body is not None and not exchange.bound_body(route.max_body):
+            return
+        upstream = exchange.rules.upstreams[route.upstream]
+        if upstream.total_timeout is not None:
+            exchange.bound_time(upstream.total_timeout)
+        credentials = upstream.credentials
+        if credentials is not None:
+            exchange.authorization = credentials.authorization
+            if exchange.authorization is None:
+                exchange.wait()
+                self._later(exchange, self._obtain_token(exchange, upstream, credentials))
+                return
+        self._forward(exchange, upstream)
+
+    def _forward(self, exchange: Exchange, upstream: Upstream) -> None:
+        if not exchange.forward_at_once(upstream):
+            exchange.wait()
+            self._later(exchange, exchange.forward(upstream))
+
+    async def _obtain_token(self, exchange: Exchange, upstream: Upstream, credentials: TokenSource) -> None:
+        obtained = await credentials.wait()
+        if exchange.over:
+            return
+        if isinstance(obtained, NoToken):
+            exchange.refuse(Denial(Reason.CREDENTIALS_UNAVAILABLE, obtained.detail))
+        else:
+            exchange.authorization = obtained
+            self._forward(exchange, upstream)
+        exchange.go_on()
 
     async def _look_for_key(self, exchange: Exchange, unknown: UnknownKey) -> None:
         await exchange.rules.keys[unknown.issuer].look_for(unknown.kid)

@@ -22,6 +22,7 @@ class Forwarded(Protocol):
         client: the connection that it came by.
         rules: under which it was judged.
         received: its head as it was judged.
+        authorization: the gateway's own credentials, in place of the caller's.
         judgement: with the route that it takes.
         upstream: where it goes.
         request_id: 32 hexadecimal digits.
@@ -34,6 +35,7 @@ class Forwarded(Protocol):
     client: ClientConnection
     rules: Rules
     received: ReceivedHead | None
+    authorization: bytes | None
     judgement: Judgement
     upstream: Upstream | None
     request_id: str
@@ -86,7 +88,9 @@ def _special_lines(request: Forwarded, received: ReceivedHead, route: Route) -> 
             lines += b"Expect: 100-continue\r\n"
         if Kind.TE in special and request.takes_trailers:
             lines += b"TE: trailers\r\nConnection: TE\r\n"
-    if route.forward_token and received.head.authorization:
+    if request.authorization is not None:
+        lines += b"Authorization: %b\r\n" % request.authorization
+    elif route.forward_token and received.head.authorization:
         lines += b"Authorization: %b\r\n" % received.head.authorization[0]
     return lines
 

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Callable
 
+from gateway.client.token_source import TokenSource
 from gateway.deadlines import Deadlines
 from gateway.tls import ClientFiles, client_context
 from gateway.upstream.connection import UpstreamConnection
@@ -24,6 +25,7 @@ class Upstream:
         deadlines: ends connections that take too long.
         tls: for targets with TLS; the system's trust where there is none.
         now: the time that ejections go by, in seconds; the event loop's by default.
+        credentials: the gateway's own token for it; None where it bears none.
 
     Attributes:
         total_timeout: seconds for the whole of a request and its answer, None for any time.
@@ -38,8 +40,10 @@ class Upstream:
         *,
         tls: ssl.SSLContext | None = None,
         now: Callable[[], float] | None = None,
+        credentials: TokenSource | None = None,
     ) -> None:
         self.settings = settings
+        self.credentials = credentials
         self.loop = asyncio.get_running_loop()
         self.total_timeout = settings.total_timeout
         self._now = now or self.loop.time
