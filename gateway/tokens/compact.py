@@ -55,6 +55,21 @@ class CompactToken(NamedTuple):
     signature: bytes
 
 
+class SignedParts(NamedTuple):
+    """A JWS that is no access token, taken apart: nothing of it is verified yet.
+
+    Attributes:
+        header: the parameters that every kind has.
+        members: all parameters of the header, for those that one kind has: `jwk`, `x5t`.
+    """
+
+    header: JoseHeader
+    members: dict[str, object]
+    payload: dict[str, object]
+    signing_input: bytes
+    signature: bytes
+
+
 class FormError(ValueError):
     """The token is not in the one form; the message says what is wrong and quotes nothing of it."""
 
@@ -96,14 +111,53 @@ def read_compact(token: bytes) -> CompactToken | Denial:
     return CompactToken(header, payload, token[: -len(encoded_signature) - 1], signature)
 
 
+def read_signed(token: bytes, allowed: frozenset[str] = frozenset()) -> SignedParts:
+    """Take apart a JWS whose sender speaks for itself: a client's assertion (RFC 7523), a DPoP proof (RFC 9449).
+
+    Args:
+        token: in the compact form.
+        allowed: parameters of the header that are refused in access tokens, and belong to this kind.
+
+    Raises:
+        FormError: it is not in the one form.
+    """
+    parts = token.split(b".")
+    if len(parts) != 3 or not all(parts):
+        raise FormError("it is not three base64url parts joined by dots")
+    encoded_header, encoded_payload, encoded_signature = parts
+    members = _header_members(encoded_header)
+    header = _jose_header(members, allowed)
+    try:
+        payload = read_object(decode_base64url(encoded_payload))
+    except JsonError as error:
+        raise FormError(str(error)) from error
+    signature = decode_base64url(encoded_signature)
+    return SignedParts(header, members, payload, token[: -len(encoded_signature) - 1], signature)
+
+
+def _header_members(encoded: bytes) -> dict[str, object]:
+    """Decode a header (RFC 7515 §4).
+
+    Raises:
+        FormError: it is too long, or no strict JSON object.
+    """
+    if len(encoded) > MAX_HEADER:
+        raise FormError(f"its header is longer than {MAX_HEADER} characters")
+    try:
+        return read_object(decode_base64url(encoded))
+    except JsonError as error:
+        raise FormError(str(error)) from error
+
+
 @lru_cache(maxsize=1024)
 def _read_header(encoded: bytes) -> JoseHeader:
     """Read a header; issuers send the same one in every token, so it is read once."""
-    if len(encoded) > MAX_HEADER:
-        raise FormError(f"its header is longer than {MAX_HEADER} characters")
-    header = read_object(decode_base64url(encoded))
+    return _jose_header(_header_members(encoded), frozenset())
+
+
+def _jose_header(header: dict[str, object], allowed: frozenset[str]) -> JoseHeader:
     for name, meaning in _REFUSED_PARAMETERS.items():
-        if name in header:
+        if name in header and name not in allowed:
             raise FormError(f"its header asks for {meaning} ({name})")
     alg, kid, typ, cty = (header.get(name) for name in ("alg", "kid", "typ", "cty"))
     if not isinstance(alg, str):
