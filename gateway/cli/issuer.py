@@ -11,6 +11,8 @@ from typing import BinaryIO, Final, NoReturn
 import click
 from rich_click import RichCommand, RichGroup
 
+from gateway.cli.issuer_check import BAD_CONFIGURATION, DEFAULT_FILE, check
+from gateway.cli.issuer_client import client
 from gateway.client.secret_file import parse_secret
 from gateway.issuer.errors import StateError
 from gateway.issuer.reading import Reading, read_settings
@@ -19,7 +21,6 @@ from gateway.issuer.running import RunningIssuer
 from gateway.issuer.secrets import hash_secret
 from gateway.issuer.settings import IssuerSettings
 
-BAD_CONFIGURATION: Final = 3
 CANNOT_REACH: Final = 4
 
 
@@ -28,13 +29,17 @@ def issuer() -> None:
     """Operate the embedded authorization server: it issues tokens for the client_credentials grant."""
 
 
+issuer.add_command(check)
+issuer.add_command(client)
+
+
 @issuer.command("run", cls=RichCommand)
 @click.option(
     "-c",
     "--config",
     "file",
     type=click.Path(path_type=Path),
-    default=Path("config/issuer.yaml"),
+    default=DEFAULT_FILE,
     show_default=True,
     help="The authorization server's file.",
 )

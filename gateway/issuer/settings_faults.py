@@ -7,10 +7,12 @@ from typing import Any
 from gateway.config import nearest, shown
 from gateway.config.cross_checks import Fault, mapping
 from gateway.issuer.scopes import MY_SCOPES, is_resource, is_scope_token
+from gateway.tokens.keys import KeySetError, read_key
 
 CREDENTIALS = ("secret", "secrets", "shared_secret", "jwks", "jwks_uri", "certificate", "tls_client_auth")
 """Keys of a client that let it prove who it is."""
 
+_PRIVATE_MEMBERS = ("d", "p", "q", "dp", "dq", "qi", "oth", "k")
 _CLIENT_ID = re.compile(r"[\x20-\x7E]{1,200}")
 _MOBILE_IS_PUBLIC = "a mobile client cannot keep a secret: remove it, or make the client trusted"
 _NO_CREDENTIALS = (
@@ -78,10 +80,29 @@ def _faulty_credentials(client_id: str, client: Mapping[str, Any]) -> Iterator[F
     uses_grant = "grants" not in client or (isinstance(grants, list) and "client_credentials" in grants)
     if kind == "trusted" and uses_grant and not present:
         yield ("clients", client_id), _NO_CREDENTIALS
+    if isinstance(client.get("jwks"), dict):
+        yield from _faulty_keys(client_id, client["jwks"])
     if "jwks" in client and "jwks_uri" in client:
         yield ("clients", client_id, "jwks_uri"), "stands beside jwks, and keys come from one place: remove one of them"
     if "certificate_alias" in client and "certificate" not in client:
         yield ("clients", client_id, "certificate_alias"), "names a certificate, and there is none: add `certificate:`"
+
+
+def _faulty_keys(client_id: str, jwks: Any) -> Iterator[Fault]:
+    """A key set of strangers has keys left out; one in our own file has none that can't be used."""
+    path = ("clients", client_id, "jwks")
+    entries = mapping(jwks).get("keys")
+    if not isinstance(entries, list):
+        yield path, "must be a JWK Set: write {keys: [...]}, with a JWK in it for each public key (RFC 7517)"
+        return
+    for index, entry in enumerate(entries):
+        if isinstance(entry, dict) and not entry.keys().isdisjoint(_PRIVATE_MEMBERS):
+            yield (*path, "keys", index), "is a private or symmetric key: leave its secret members out, and replace it"
+            continue
+        try:
+            read_key(entry)
+        except KeySetError as error:
+            yield (*path, "keys", index), f"cannot be used: {error}"
 
 
 def _texts(items: Any) -> Iterator[tuple[int, str]]:

@@ -123,13 +123,18 @@ def _collect(entries: Iterable[object]) -> KeySet:
     keys, skipped = [], []
     for position, entry in enumerate(entries):
         try:
-            keys.append(_read_key(entry))
+            keys.append(read_key(entry))
         except KeySetError as error:
             skipped.append(f"key {position + 1}: {error}")
     return KeySet(tuple(keys), tuple(skipped))
 
 
-def _read_key(entry: object) -> VerificationKey:
+def read_key(entry: object) -> VerificationKey:
+    """Read one JWK (RFC 7517 §4).
+
+    Raises:
+        KeySetError: it may not be used.
+    """
     if not isinstance(entry, dict):
         raise KeySetError("not a JSON object")
     kid = entry.get("kid")
