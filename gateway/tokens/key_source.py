@@ -17,7 +17,8 @@ from pathlib import Path
 import aiohttp
 
 from gateway.client.discovery import IssuerMetadata, discover
-from gateway.client.fetch import JsonAnswer, fetch_json
+from gateway.client.fetch import JsonAnswer, MalformedAnswer, Unreachable, fetch_json
+from gateway.client.token_source import NoToken, TokenSource
 from gateway.tokens.keys import KeySet, KeySetError, read_key_set
 from gateway.tokens.strict_json import JsonError, read_object
 
@@ -106,6 +107,7 @@ class RemoteKeys:
         settings: where, and how often.
         http: fetches; shared by all issuers.
         clock: seconds since the epoch.
+        credentials: whose token a fetch bears; None where anyone may have the keys.
 
     Attributes:
         current: the last good set; None until the first fetch succeeds.
@@ -113,8 +115,15 @@ class RemoteKeys:
         revocations_uri: where the issuer tells what it revoked; None where its metadata does not say, or is not read.
     """
 
-    def __init__(self, settings: KeySettings, http: aiohttp.ClientSession, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        settings: KeySettings,
+        http: aiohttp.ClientSession,
+        clock: Callable[[], float],
+        credentials: TokenSource | None = None,
+    ) -> None:
         self.settings = settings
+        self._credentials = credentials
         self.current: KeySet | None = None
         self.error: str | None = None
         self.revocations_uri: str | None = None
@@ -190,7 +199,9 @@ class RemoteKeys:
             if metadata.jwks_uri is None:
                 return "the issuer's metadata names no jwks_uri"
             uri, self.revocations_uri = metadata.jwks_uri, metadata.revocations_uri
-        answer = await fetch_json(self._http, uri, seconds=self.settings.timeout)
+        answer = await self._ask(uri)
+        if isinstance(answer, NoToken):
+            return answer.detail
         if not isinstance(answer, JsonAnswer):
             return answer.detail
         if answer.status != 200 or answer.document is None:
@@ -199,6 +210,19 @@ class RemoteKeys:
             return read_key_set(answer.document)
         except KeySetError as error:
             return f"{uri}: {error}"
+
+    async def _ask(self, uri: str) -> JsonAnswer | Unreachable | MalformedAnswer | NoToken:
+        """Fetch the key set, with a token if it needs one; one that is not taken is not used again."""
+        if self._credentials is None:
+            return await fetch_json(self._http, uri, seconds=self.settings.timeout)
+        bearer = await self._credentials.wait()
+        if isinstance(bearer, NoToken):
+            return bearer
+        headers = {"Authorization": bearer.decode()}
+        answer = await fetch_json(self._http, uri, headers=headers, seconds=self.settings.timeout)
+        if isinstance(answer, JsonAnswer) and answer.status == 401:
+            self._credentials.refused(bearer)
+        return answer
 
     def _take(self, fetched: KeySet | str) -> None:
         """Keep what was fetched; the last good set stays in force after a failure. Only a change is logged."""
