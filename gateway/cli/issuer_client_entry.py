@@ -93,10 +93,10 @@ def key_set(stream: BinaryIO) -> dict[str, Any]:
     raw = stream.read(_MOST_BYTES + 1)
     try:
         found = json.loads(raw) if len(raw) <= _MOST_BYTES else None
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise click.UsageError(f"--jwks: {stream.name} holds no JWK Set: write JSON of at most 64 KiB.")
+        raise click.UsageError("--jwks: the file holds no JWK Set: write JSON of at most 64 KiB.")
     return found if "keys" in found else {"keys": [found]}
 
 
