@@ -1,6 +1,5 @@
 """The embedded authorization server's HTTP side. The gateway meets it over HTTP only."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeAlias
@@ -8,9 +7,10 @@ from typing import TypeAlias
 import orjson
 from aiohttp import web
 
+from gateway.issuer.answers import issued, only_post, refusal, request_form
 from gateway.issuer.authentication import AuthenticationMemory
-from gateway.issuer.errors import TokenError, TokenErrorCode, allowed_text
-from gateway.issuer.form import MOST_BODY_BYTES, Form, read_form
+from gateway.issuer.errors import TokenError, allowed_text
+from gateway.issuer.form import MOST_BODY_BYTES
 from gateway.issuer.keys import SigningKey, jwk_set
 from gateway.issuer.metadata import JWKS_PATH, TOKEN_PATH, issuer_path, metadata, metadata_paths
 from gateway.issuer.settings import IssuerSettings
@@ -20,10 +20,7 @@ from gateway.issuer.tokens import IssuedToken
 _log = logging.getLogger(__name__)
 
 _BODY_SECONDS = 10.0
-_NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 _CACHEABLE = {"Cache-Control": "public, max-age=300"}
-_CHALLENGE = 'Basic realm="token", charset="UTF-8"'
-_NEVER_IN_THE_ADDRESS = frozenset({"grant_type", "client_id", "client_secret", "client_assertion", "scope"})
 
 _Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -81,14 +78,13 @@ class AuthorizationServer:
 
     async def _token(self, request: web.Request) -> web.Response:
         if request.method != "POST":
-            wrong = TokenError(TokenErrorCode.INVALID_REQUEST, "The token endpoint takes POST only.")
-            return _refusal(wrong, status=405, headers={"Allow": "POST"})
+            return only_post("token")
         outcome = await self._outcome(request)
-        return _refusal(outcome) if isinstance(outcome, TokenError) else _issued(outcome)
+        return refusal(outcome) if isinstance(outcome, TokenError) else issued(outcome)
 
     async def _outcome(self, request: web.Request) -> IssuedToken | TokenError:
         endpoint = self._endpoint
-        form = await self._form(request)
+        form = await request_form(request, self._body_seconds)
         if isinstance(form, TokenError):
             return form
         authorizations = request.headers.getall("Authorization", [])
@@ -96,49 +92,6 @@ class AuthorizationServer:
         if isinstance(outcome, TokenError):
             _log.info("refused %s: %s: %s", request.remote, outcome.code.value, allowed_text(outcome.description))
         return outcome
-
-    async def _form(self, request: web.Request) -> Form | TokenError:
-        if not _NEVER_IN_THE_ADDRESS.isdisjoint(request.query):
-            return _invalid("Parameters belong into the body, never into the address (RFC 6749, section 2.3.1).")
-        content_types = request.headers.getall("Content-Type", [])
-        try:
-            async with asyncio.timeout(self._body_seconds):
-                body = await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            return _invalid(f"The body must be {MOST_BODY_BYTES >> 10} KiB at most.")
-        except web.RequestPayloadError:
-            return _invalid("The body is not encoded as its fields say.")
-        except TimeoutError:
-            return _invalid("The body did not arrive in time.")
-        return read_form(content_types[0] if len(content_types) == 1 else "", body)
-
-
-def _issued(token: IssuedToken) -> web.Response:
-    """The answer of RFC 6749 §5.1; `scope` is always told."""
-    document = {
-        "access_token": token.access_token,
-        "token_type": "Bearer",
-        "expires_in": token.expires_in,
-        "scope": " ".join(token.grant.scopes),
-    }
-    return web.Response(body=orjson.dumps(document), content_type="application/json", headers=_NO_STORE)
-
-
-def _refusal(error: TokenError, *, status: int | None = None, headers: dict[str, str] | None = None) -> web.Response:
-    """The answer of RFC 6749 §5.2."""
-    fields = _NO_STORE | (headers or {})
-    if error.challenge:
-        fields["WWW-Authenticate"] = _CHALLENGE
-    if error.retry_after is not None:
-        fields["Retry-After"] = str(error.retry_after)
-    document = {"error": error.code.value, "error_description": allowed_text(error.description)}
-    return web.Response(
-        status=status or error.status, body=orjson.dumps(document), content_type="application/json", headers=fields
-    )
-
-
-def _invalid(description: str) -> TokenError:
-    return TokenError(TokenErrorCode.INVALID_REQUEST, description)
 
 
 async def _health(_request: web.Request) -> web.Response:
