@@ -25,6 +25,7 @@ class _OneSnapshot(Collector):
         yield from _requests(self._snapshot)
         yield from _tokens(self._snapshot)
         yield from _issuers(self._snapshot)
+        yield _credentials(self._snapshot)
         yield from _upstreams(self._snapshot)
         yield from _process(self._snapshot)
         if self._snapshot.tls is not None:
@@ -101,6 +102,15 @@ def _revocations(snapshot: Snapshot) -> Iterator[Metric]:
             answered.add_metric((issuer.name,), told.answered_at or 0)
             healthy.add_metric((issuer.name,), told.error is None and told.answered_at is not None)
     yield from (count, answered, healthy)
+
+
+def _credentials(snapshot: Snapshot) -> Metric:
+    healthy = GaugeMetricFamily(
+        "scopegate_credentials_healthy", "1 when a token was obtained when last asked for.", labels=("credentials",)
+    )
+    for credentials in snapshot.credentials:
+        healthy.add_metric((credentials.name,), credentials.error is None and credentials.obtained_at is not None)
+    return healthy
 
 
 def _upstreams(snapshot: Snapshot) -> Iterator[Metric]:

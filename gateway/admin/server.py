@@ -96,6 +96,9 @@ def status(snapshot: Snapshot) -> dict[str, object]:
     for target in (target for upstream in shown["upstreams"] for target in upstream["targets"]):
         for name in ("ejected_until", "failed_at"):
             target[name] = None if target[name] is None else timestamp(target[name])
+    for credentials in shown["credentials"]:
+        for name in ("obtained_at", "expires_at", "retry_at"):
+            credentials[name] = None if credentials[name] is None else timestamp(credentials[name])
     for issuer in shown["issuers"]:
         for name in ("fetched_at", "attempted_at"):
             issuer[name] = None if issuer[name] is None else timestamp(issuer[name])

@@ -36,6 +36,25 @@ class IssuerSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class CredentialsSnapshot:
+    """A token of the gateway's own; times in seconds since the epoch, None for never.
+
+    Attributes:
+        name: the key in the configuration.
+        obtained_at: when the last token was obtained.
+        expires_at: when that expires.
+        retry_at: when the next attempt after a failure is due.
+        error: why the last attempt failed, None after a good one.
+    """
+
+    name: str
+    obtained_at: float | None
+    expires_at: float | None
+    retry_at: float | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class TargetSnapshot:
     """One target of an upstream; times in seconds since the epoch, None for never.
 
@@ -139,6 +158,7 @@ class Snapshot:
         tls: None where clients speak plain HTTP.
         workers: one by one; empty where one process does all.
         worker_restarts: workers that died and were replaced.
+        credentials: tokens of the gateway's own.
     """
 
     version: str
@@ -164,3 +184,4 @@ class Snapshot:
     tls: TlsSnapshot | None = None
     workers: tuple[WorkerSnapshot, ...] = ()
     worker_restarts: int = 0
+    credentials: tuple[CredentialsSnapshot, ...] = ()

@@ -10,7 +10,7 @@ from itertools import zip_longest
 from pydantic import TypeAdapter
 
 from gateway import __version__
-from gateway.admin.snapshot import IssuerSnapshot, Snapshot, TargetSnapshot, TlsSnapshot, UpstreamSnapshot
+from gateway.admin.snapshot import CredentialsSnapshot, IssuerSnapshot, Snapshot, TargetSnapshot, TlsSnapshot, UpstreamSnapshot
 from gateway.recorder import BUCKETS
 
 SUMMED = (
@@ -92,6 +92,7 @@ def combine(own: Snapshot, others: Sequence[Snapshot]) -> Snapshot:
         log_error=next((snapshot.log_error for snapshot in every if snapshot.log_error is not None), None),
         tls=_tls(own, others),
         issuers=_worst(issuer for snapshot in others for issuer in snapshot.issuers),
+        credentials=_worst_credentials(each for snapshot in others for each in snapshot.credentials),
         upstreams=_summed(upstream for snapshot in others for upstream in snapshot.upstreams),
         **sums,
     )
@@ -128,6 +129,16 @@ def _health(issuer: IssuerSnapshot) -> tuple[bool, bool, float, float]:
         issuer.fetched_at or 0.0,
         0.0 if told is None else told.answered_at or 0.0,
     )
+
+
+def _worst_credentials(credentials: Iterable[CredentialsSnapshot]) -> tuple[CredentialsSnapshot, ...]:
+    """Likewise: with an error, or with the token that expires first."""
+    worst: dict[str, CredentialsSnapshot] = {}
+    for each in credentials:
+        known = worst.setdefault(each.name, each)
+        if (each.error is None, each.expires_at or 0.0) < (known.error is None, known.expires_at or 0.0):
+            worst[each.name] = each
+    return tuple(worst.values())
 
 
 def _summed(upstreams: Iterable[UpstreamSnapshot]) -> tuple[UpstreamSnapshot, ...]:
