@@ -86,7 +86,11 @@ class Proxy:
                 exchange.wait()
                 self._later(exchange, self._look_for_key(exchange, outcome))
         elif isinstance(outcome, Denial):
-            exchange.refuse(outcome)
+            if outcome.issuer is None or looked or not rules.keys[outcome.issuer].may_have_changed:
+                exchange.refuse(outcome)
+            else:
+                exchange.wait()
+                self._later(exchange, self._look_for_key(exchange, UnknownKey(outcome.issuer, None)))
 
     def _let_in(self, exchange: Exchange, route: Route) -> None:
         """Within the route's bounds, on to its upstream; first the gateway's own token is waited for if need be."""

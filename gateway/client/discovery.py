@@ -66,13 +66,16 @@ def metadata_urls(issuer: str) -> tuple[str, ...]:
 
 
 async def discover(
-    http: aiohttp.ClientSession, issuer: str, tls: ssl.SSLContext | None = None
+    http: aiohttp.ClientSession, issuer: str, tls: ssl.SSLContext | None = None, *, at: str | None = None
 ) -> IssuerMetadata | DiscoveryFailure:
-    """Fetch the issuer's metadata from the first place that has it. Its `issuer` must be the one asked for, exactly."""
-    if not is_safe_url(issuer):
-        return InsecureAddress(issuer)
+    """Fetch the issuer's metadata from the first place that has it, or from the place that is named.
+
+    Its `issuer` must be the one asked for, exactly, wherever it was found.
+    """
+    if not is_safe_url(at or issuer):
+        return InsecureAddress(at or issuer)
     failures: list[DiscoveryFailure] = []
-    for url in metadata_urls(issuer):
+    for url in metadata_urls(issuer) if at is None else (at,):
         answer = await fetch_json(http, url, tls=tls)
         if isinstance(answer, Unreachable):
             return answer

@@ -19,8 +19,10 @@ import aiohttp
 from gateway.client.discovery import IssuerMetadata, discover
 from gateway.client.fetch import JsonAnswer, MalformedAnswer, Unreachable, fetch_json
 from gateway.client.token_source import NoToken, TokenSource
+from gateway.tokens.freshness import clock_ahead, fresh_for
+from gateway.tokens.key_store import KeptKeys, KeyStore
 from gateway.tokens.keys import KeySet, KeySetError, read_key_set
-from gateway.tokens.strict_json import JsonError, read_object
+from gateway.tokens.static_keys import read_keys_file
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +42,11 @@ class KeySettings:
         name: the issuer's key in the configuration.
         issuer: its identifier, for discovery.
         jwks_uri: where its keys are; None finds that by discovery (RFC 8414, OpenID Connect Discovery).
-        refresh: seconds between two fetches.
+        metadata: where its metadata is, if that is not where discovery looks.
+        refresh: seconds between two fetches at most; what the issuer's Cache-Control says may shorten it.
+        shortest_refresh: seconds between two fetches at least, whatever it says.
+        stale_for: seconds after the last good fetch until which its keys are used while fetches fail.
+        folder: where the last good set is kept for a restart; None keeps it in memory only.
         cooldown: seconds in which unknown key identifiers cause one fetch at most.
         timeout: seconds that a fetch may take.
     """
@@ -48,14 +54,24 @@ class KeySettings:
     name: str
     issuer: str
     jwks_uri: str | None = None
+    metadata: str | None = None
     refresh: float = 300.0
+    shortest_refresh: float = 0.0
+    stale_for: float = 86_400.0
+    folder: Path | None = None
     cooldown: float = 30.0
     timeout: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class KeySourceStatus:
-    """What an operator wants to know of an issuer's keys; times in seconds since the epoch, None for never."""
+    """What an operator wants to know of an issuer's keys; times in seconds since the epoch, None for never.
+
+    Attributes:
+        refresh_at: when they are fetched next.
+        unknown_keys: how often a token named a key that is not among them.
+        clock_ahead: seconds by which the issuer's clock is ahead, by the Date of its last answer; None if unknown.
+    """
 
     name: str
     kids: tuple[str, ...]
@@ -63,30 +79,31 @@ class KeySourceStatus:
     fetched_at: float | None
     attempted_at: float | None
     error: str | None
+    refresh_at: float | None = None
+    unknown_keys: int = 0
+    clock_ahead: float | None = None
 
 
 class StaticKeys:
-    """Keys out of a file (a JWK Set).
+    """Keys out of a file.
 
     Raises:
-        KeySetError: it can't be read, with the reason.
+        KeySetError: it can't be used, with the reason.
     """
 
     def __init__(self, name: str, path: Path, now: float) -> None:
         self.name = name
         self._read_at = now
-        try:
-            self.current: KeySet = read_key_set(read_object(path.read_bytes()))
-        except OSError as error:
-            raise KeySetError(f"{path}: {error.strerror}") from error
-        except (JsonError, KeySetError) as error:
-            raise KeySetError(f"{path}: {error}") from error
+        self._unknown = 0
+        self.current: KeySet = read_keys_file(path)
 
     error: str | None = None
     revocations_uri: str | None = None
+    may_have_changed = False
 
     async def look_for(self, kid: str | None) -> None:
         """A file does not change by being asked again."""
+        self._unknown += kid is not None
 
     async def refresh(self) -> None:
         """Likewise."""
@@ -97,7 +114,10 @@ class StaticKeys:
     @property
     def status(self) -> KeySourceStatus:
         """For the operator."""
-        return _status(self.name, self.current, self._read_at, self._read_at, None)
+        current = self.current
+        return KeySourceStatus(
+            self.name, _kids(current), current.skipped, self._read_at, self._read_at, None, unknown_keys=self._unknown
+        )
 
 
 class RemoteKeys:
@@ -132,12 +152,33 @@ class RemoteKeys:
         self._jwks_uri = settings.jwks_uri
         self._fetched_at: float | None = None
         self._attempted_at: float | None = None
+        self._refresh_at: float | None = None
+        self._fresh_for = settings.refresh
+        self._clock_ahead: float | None = None
+        self._unknown = 0
+        self._store = None if settings.folder is None else KeyStore(settings.folder, settings.name, settings.issuer)
         self._flight: asyncio.Task[None] | None = None
 
     @property
     def status(self) -> KeySourceStatus:
         """For the operator."""
-        return _status(self.settings.name, self.current, self._fetched_at, self._attempted_at, self.error)
+        current = self.current
+        return KeySourceStatus(
+            name=self.settings.name,
+            kids=_kids(current),
+            skipped=() if current is None else current.skipped,
+            fetched_at=self._fetched_at,
+            attempted_at=self._attempted_at,
+            error=self.error,
+            refresh_at=self._refresh_at,
+            unknown_keys=self._unknown,
+            clock_ahead=self._clock_ahead,
+        )
+
+    @property
+    def may_have_changed(self) -> bool:
+        """Whether a signature that fails is worth a fetch: some issuers put a new key under an old name (Oracle)."""
+        return self._under_way() is not None or self._is_cool()
 
     async def look_for(self, kid: str | None) -> None:
         """Look for a key that is not in the set, unless that was tried within the cooldown; returns when looked for.
@@ -145,7 +186,8 @@ class RemoteKeys:
         Before the first good fetch there is nothing to protect by a cooldown but the issuer: the background's own
         retries are then all that happens.
         """
-        del kid  # which one is unknown must not matter, or a flood of invented ones would be a flood of fetches
+        # Which one is unknown must not matter, or a flood of invented ones would be a flood of fetches.
+        self._unknown += kid is not None
         if self._under_way() is None and not self._is_cool():
             return
         await self.refresh()
@@ -172,10 +214,12 @@ class RemoteKeys:
         while True:
             await self.refresh()
             if self.error is None:
-                wait, retry = self.settings.refresh, FIRST_RETRY
+                wait, retry = self._fresh_for, FIRST_RETRY
             else:
                 wait, retry = min(retry, self.settings.refresh), min(retry * 2, LONGEST_RETRY)
-            await asyncio.sleep(wait * (1 - JITTER * random.random()))  # noqa: S311 - jitter is no secret
+            wait *= 1 - JITTER * random.random()  # noqa: S311 - jitter is no secret
+            self._refresh_at = self._clock() + wait
+            await asyncio.sleep(wait)
 
     async def _fetch_once(self) -> None:
         self._attempted_at = self._clock()
@@ -189,11 +233,11 @@ class RemoteKeys:
             fetched = "an unexpected error, see the gateway's log"
         self._take(fetched)
 
-    async def _fetch(self) -> KeySet | str:
-        """The key set, or in words why there is none."""
+    async def _fetch(self) -> JsonAnswer | str:
+        """The answer that holds the key set, or in words why there is none."""
         uri = self._jwks_uri
         if uri is None:
-            metadata = await discover(self._http, self.settings.issuer)
+            metadata = await discover(self._http, self.settings.issuer, at=self.settings.metadata)
             if not isinstance(metadata, IssuerMetadata):
                 return metadata.detail
             if metadata.jwks_uri is None:
@@ -206,10 +250,7 @@ class RemoteKeys:
             return answer.detail
         if answer.status != 200 or answer.document is None:
             return f"{uri} answered {answer.status}" + ("" if answer.document else " with no JSON object")
-        try:
-            return read_key_set(answer.document)
-        except KeySetError as error:
-            return f"{uri}: {error}"
+        return answer
 
     async def _ask(self, uri: str) -> JsonAnswer | Unreachable | MalformedAnswer | NoToken:
         """Fetch the key set, with a token if it needs one; one that is not taken is not used again."""
@@ -224,32 +265,60 @@ class RemoteKeys:
             self._credentials.refused(bearer)
         return answer
 
-    def _take(self, fetched: KeySet | str) -> None:
-        """Keep what was fetched; the last good set stays in force after a failure. Only a change is logged."""
-        name, before = self.settings.name, self.error
-        if isinstance(fetched, str):
-            self.error = fetched
-            if before is None:
-                kept = "the last good keys stay in force" if self.current else "its routes answer keys_unavailable"
-                log.warning("issuer %s: keys cannot be fetched (%s); %s", name, fetched, kept)
+    def _take(self, answer: JsonAnswer | str) -> None:
+        """Keep what was fetched; after a failure the last good set stays in force for a while."""
+        if isinstance(answer, str):
+            self._failed(answer)
             return
-        if self.current is None or self.current.thumbprints != fetched.thumbprints or before is not None:
-            log.info("issuer %s: %d keys%s", name, len(fetched.keys), "".join(f"; {why}" for why in fetched.skipped))
-        self.current, self.error, self._fetched_at = fetched, None, self._clock()
+        document, now = answer.document or {}, self._clock()
+        try:
+            fetched = read_key_set(document)
+        except KeySetError as error:
+            self._failed(str(error))
+            return
+        self._fresh_for = fresh_for(answer.headers, self.settings.shortest_refresh, self.settings.refresh)
+        self._clock_ahead = clock_ahead(answer.headers, now)
+        if self._store is not None:
+            self._store.save(KeptKeys(document, now))
+        self._use(fetched, now)
+        self.error = None
+
+    def _use(self, fetched: KeySet, fetched_at: float) -> None:
+        """Only a change is logged."""
+        if self.current is None or self.current.thumbprints != fetched.thumbprints or self.error is not None:
+            skipped = "".join(f"; {why}" for why in fetched.skipped)
+            log.info("issuer %s: %d keys%s", self.settings.name, len(fetched.keys), skipped)
+        self.current, self._fetched_at = fetched, fetched_at
+
+    def _failed(self, error: str) -> None:
+        """Say so once, and let the keys go when they have become too old."""
+        before, had_keys = self.error, self.current is not None
+        if not had_keys:
+            self._restore()
+        elif self._is_stale(self._fetched_at):
+            self.current = None
+        self.error = error
+        has_keys = self.current is not None
+        if before is None or has_keys != had_keys:
+            kept = "the last good keys stay in force" if has_keys else "its routes answer keys_unavailable"
+            log.warning("issuer %s: keys cannot be fetched (%s); %s", self.settings.name, error, kept)
+
+    def _restore(self) -> None:
+        """Use what was kept on disk, unless it is too old."""
+        kept = None if self._store is None else self._store.load()
+        if kept is None or self._is_stale(kept.fetched_at):
+            return
+        try:
+            self._use(read_key_set(kept.document), kept.fetched_at)
+        except KeySetError as error:
+            log.warning("issuer %s: the keys that were kept cannot be used: %s", self.settings.name, error)
+
+    def _is_stale(self, fetched_at: float | None) -> bool:
+        return fetched_at is None or not 0 <= self._clock() - fetched_at <= self.settings.stale_for
 
 
 KeySource = StaticKeys | RemoteKeys
 
 
-def _status(
-    name: str, current: KeySet | None, fetched_at: float | None, attempted_at: float | None, error: str | None
-) -> KeySourceStatus:
-    keys = () if current is None else current.keys
-    return KeySourceStatus(
-        name=name,
-        kids=tuple(key.kid or "(none)" for key in keys),
-        skipped=() if current is None else current.skipped,
-        fetched_at=fetched_at,
-        attempted_at=attempted_at,
-        error=error,
-    )
+def _kids(keys: KeySet | None) -> tuple[str, ...]:
+    return () if keys is None else tuple(key.kid or "(none)" for key in keys.keys)

@@ -74,10 +74,12 @@ class KeySet:
         keys: those that may be used.
         skipped: why each of the others may not.
         thumbprints: of all keys: a cached verification lives as long as its key is among them.
+        nameless: whether the keys were given without names, so that a token's `kid` says nothing of them.
     """
 
     keys: tuple[VerificationKey, ...]
     skipped: tuple[str, ...] = ()
+    nameless: bool = False
     thumbprints: frozenset[str] = field(init=False)
     _by_name: Mapping[tuple[str | None, str], tuple[VerificationKey, ...]] = field(init=False, repr=False)
 
@@ -92,6 +94,8 @@ class KeySet:
 
     def candidates(self, kid: str | None, algorithm: str) -> tuple[VerificationKey, ...]:
         """The keys that may have signed: those of this kid, or the only one that fits where the token names none."""
+        if self.nameless:
+            return self._by_name.get((None, algorithm), ())
         if kid is not None:
             return self._by_name.get((kid, algorithm), ())
         fitting = tuple(key for key in self.keys if algorithm in key.algorithms)

@@ -119,7 +119,8 @@ def _signing_key(
         if key.verifies(header.alg, compact.signing_input, compact.signature):
             return key
     if candidates:
-        return Denial(Reason.SIGNATURE_INVALID, f"the signature is not that of the key {header.kid or '(only one)'}")
+        detail = f"the signature is not that of the key {header.kid or '(only one)'}"
+        return Denial(Reason.SIGNATURE_INVALID, detail, issuer=issuer.name)
     if keys.knows(header.kid):
         return Denial(Reason.ALGORITHM_NOT_ALLOWED, f"the key that the token names is not for {header.alg}")
     return UnknownKey(issuer.name, header.kid)

@@ -38,7 +38,11 @@ SNAPSHOT = Snapshot(
     log_written=1,
     log_dropped=0,
     log_error=None,
-    issuers=(IssuerSnapshot("i", "https://i.example", ("k",), (), 1.0, 1.0, None, RevocationsSnapshot(1, 1.0, None)),),
+    issuers=(
+        IssuerSnapshot(
+            "i", "https://i.example", ("k",), (), 1.0, 1.0, None, RevocationsSnapshot(1, 1.0, None), 2.0, 1, 0.5
+        ),
+    ),
     upstreams=(UpstreamSnapshot("u", "u.example", 1, 1, 0, 0, (TargetSnapshot("u.example", 1, 1, 0),)),),
     tls=TlsSnapshot(loaded_at=1.0, expires_at=2.0, error=None, handshake_failures=0, last_failure=None),
     workers=(WorkerSnapshot(worker=1, pid=7, generation=1, state="ready", started_at=1.0, connections=1),),

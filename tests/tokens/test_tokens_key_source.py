@@ -13,6 +13,7 @@ from aiohttp import web
 
 from gateway.client.fetch import MOST_BYTES
 from gateway.tokens.key_source import KeySettings, RemoteKeys, StaticKeys
+from gateway.tokens.key_store import KeptKeys, KeyStore
 from gateway.tokens.keys import KeySetError
 
 from .tokens_case import NOW, Clock, public_jwk
@@ -426,3 +427,125 @@ def test_a_file_of_keys_that_cannot_be_used_is_named_with_the_reason(
         StaticKeys("a", path, NOW)
     assert str(refused.value).startswith(f"{path}: ")
     assert words in str(refused.value)
+
+
+# How long keys are used
+
+
+def kept(issuer: Publisher, http: aiohttp.ClientSession, clock: Clock, folder: Path) -> RemoteKeys:
+    settings = KeySettings("a", issuer.url, f"{issuer.url}/keys", stale_for=3600, folder=folder)
+    return RemoteKeys(settings, http, clock)
+
+
+async def test_the_issuers_cache_control_says_when_keys_are_fetched_next(
+    issuer: Publisher, http: aiohttp.ClientSession, clock: Clock
+) -> None:
+    async def brief(request: web.BaseRequest) -> web.StreamResponse:
+        answer = await publishes("P-256")(request)
+        answer.headers["Cache-Control"] = "max-age=60"
+        answer.headers["Date"] = "Fri, 15 Jan 2027 08:00:05 GMT"
+        return answer
+
+    issuer.keys = brief
+    source = RemoteKeys(KeySettings("a", issuer.url, f"{issuer.url}/keys", refresh=300), http, clock)
+    running = asyncio.create_task(source.run())
+    await until(lambda: source.status.refresh_at is not None)
+    running.cancel()
+    refresh_at = source.status.refresh_at
+    assert refresh_at is not None
+    assert NOW + 54 <= refresh_at <= NOW + 60
+    assert source.status.clock_ahead == 5
+
+
+async def test_the_last_good_keys_are_used_for_a_while_and_then_no_more(
+    issuer: Publisher, http: aiohttp.ClientSession, clock: Clock, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = kept(issuer, http, clock, tmp_path)
+    await source.refresh()
+    issuer.keys = json_answer({}, 500)
+    caplog.clear()
+    for minute in range(0, 61, 5):
+        clock.now = NOW + minute * 60
+        await source.refresh()
+        assert source.current is not None
+    assert len(caplog.records) == 1
+    clock.now = NOW + 3601
+    await source.refresh()
+    assert source.current is None
+    assert [record.getMessage().rpartition("; ")[2] for record in caplog.records] == [
+        "the last good keys stay in force",
+        "its routes answer keys_unavailable",
+    ]
+
+
+async def test_a_restart_while_the_issuer_is_down_uses_what_was_kept_on_disk(
+    issuer: Publisher, http: aiohttp.ClientSession, clock: Clock, tmp_path: Path
+) -> None:
+    await kept(issuer, http, clock, tmp_path).refresh()
+    issuer.keys = json_answer({}, 500)
+    clock.now += 3600
+    again = kept(issuer, http, clock, tmp_path)
+    await again.refresh()
+    assert kids(again) == ("a-P-256",)
+    assert (again.status.fetched_at, again.error) == (NOW, f"{issuer.url}/keys answered 500 with no JSON object")
+    clock.now += 1
+    late = kept(issuer, http, clock, tmp_path)
+    await late.refresh()
+    assert late.current is None
+
+
+async def test_kept_keys_that_cannot_be_used_are_said(
+    issuer: Publisher, http: aiohttp.ClientSession, clock: Clock, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    KeyStore(tmp_path, "a", issuer.url).save(KeptKeys({"keys": []}, NOW))
+    issuer.keys = json_answer({}, 500)
+    source = kept(issuer, http, clock, tmp_path)
+    await source.refresh()
+    assert source.current is None
+    assert "the keys that were kept cannot be used" in caplog.text
+
+
+async def test_a_fresh_set_replaces_what_was_kept(
+    issuer: Publisher, http: aiohttp.ClientSession, clock: Clock, tmp_path: Path
+) -> None:
+    await kept(issuer, http, clock, tmp_path).refresh()
+    issuer.keys = publishes("RSA")
+    source = kept(issuer, http, clock, tmp_path)
+    await source.refresh()
+    assert kids(source) == ("a-RSA",)
+
+
+async def test_metadata_is_where_the_settings_say_and_still_names_the_issuer(
+    issuer: Publisher, http: aiohttp.ClientSession, clock: Clock
+) -> None:
+    shared = "https://identity.example/"
+    at = f"{issuer.url}/.well-known/oauth-authorization-server"
+    issuer.metadata = json_answer({"issuer": shared, "jwks_uri": f"{issuer.url}/keys"})
+    source = RemoteKeys(KeySettings("a", shared, metadata=at), http, clock)
+    await source.refresh()
+    assert kids(source) == ("a-P-256",)
+    other = RemoteKeys(KeySettings("a", "https://other.example", metadata=at), http, clock)
+    await other.refresh()
+    assert other.current is None
+
+
+async def test_tokens_that_name_an_unknown_key_are_counted(
+    issuer: Publisher, http: aiohttp.ClientSession, clock: Clock
+) -> None:
+    source = remote(issuer, http, clock)
+    await source.look_for(None)
+    for number in range(3):
+        await source.look_for(f"k{number}")
+    assert source.status.unknown_keys == 3
+
+
+async def test_a_failed_signature_is_worth_a_fetch_once_in_a_cooldown(
+    issuer: Publisher, http: aiohttp.ClientSession, clock: Clock
+) -> None:
+    source = remote(issuer, http, clock)
+    worth = [source.may_have_changed]
+    await source.refresh()
+    worth.append(source.may_have_changed)
+    clock.now += 30
+    worth.append(source.may_have_changed)
+    assert worth == [True, False, True]

@@ -1,6 +1,7 @@
 """Tokens and keys over HTTP (security.md, "Tokens and keys")."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -383,6 +384,42 @@ async def test_a_new_key_is_found_at_once(start: Start, issuer: Issuer) -> None:
     assert answer.status == 200
     assert gate.upstream.last.body == b"body"
     assert issuer.asked == 2
+
+
+async def test_a_new_key_under_the_old_name_is_found_by_its_first_signature(start: Start, issuer: Issuer) -> None:
+    gate = await start(issuer=issuer.settings)
+    assert (await tried(gate, GOOD)).status == 200
+    issuer.answer = json_answer(key_set(jwk(rsa_key("new"), kid="rsa")))
+    gate.clock.now += 31
+    assert (await tried(gate, new_key("rsa", rsa_key("new")))).status == 200
+    assert json.loads((await tried(gate, GOOD)).body)["reason"] == "signature_invalid"
+    assert issuer.asked == 2
+
+
+async def test_bad_signatures_under_a_known_name_are_one_fetch(start: Start, issuer: Issuer) -> None:
+    gate = await start(issuer=issuer.settings)
+    gate.clock.now += 31
+    forged = [sealed(header(kid="rsa"), claims(jti=str(number)), lambda _: b"x" * 256) for number in range(100)]
+    async with gate.connect() as client:
+        await client.send(b"".join(request("GET /admin/x", gate.bearer(token)) for token in forged))
+        reasons = {json.loads((await client.answer()).body)["reason"] for _ in forged}
+    assert reasons == {"signature_invalid"}
+    assert issuer.asked == 2
+
+
+async def test_a_restart_during_an_outage_serves_with_the_keys_that_were_kept(
+    start: Start, issuer: Issuer, tmp_path: Path
+) -> None:
+    kept = str(tmp_path / "kept")
+    first = await start(issuer=issuer.settings, keys_cache=kept)
+    assert (await tried(first, GOOD)).status == 200
+    issuer.answer = b"HTTP/1.1 500 x\r\nContent-Length: 0\r\n\r\n"
+    again = await start(issuer=issuer.settings, keys_cache=kept, access_log=str(tmp_path / "again.jsonl"))
+    assert (await tried(again, GOOD)).status == 200
+    assert (await tried(again, new_key("new", rsa_key("new")))).status == 503
+    status = (await again.status())["issuers"][0]
+    assert (status["kids"], status["unknown_keys"]) == (["rsa"], 1)
+    assert status["error"]
 
 
 async def test_a_flood_of_invented_kids_is_one_fetch(start: Start, issuer: Issuer) -> None:
