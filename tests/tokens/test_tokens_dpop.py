@@ -135,7 +135,7 @@ def test_an_algorithm_that_the_rules_leave_out_is_refused() -> None:
         ({"iat": NOW - 61}, "too old"),
     ],
 )
-def test_a_claim_that_does_not_fit_the_request_is_refused(claims: dict[str, object], words: str) -> None:
+def test_a_claim_that_does_not_fit_the_request_is_refused(claims: dict[str, Any], words: str) -> None:
     assert words in fault(proof(**claims))
 
 
