@@ -25,6 +25,7 @@ from rich.progress import track
 from rich.table import Table
 
 from bench import materials
+from gateway import build
 from gateway.app import Gateway
 from gateway.config.gateway_file import GatewayConfig, parse
 from gateway.downstream.connection import ClientConnection
@@ -173,9 +174,9 @@ async def journey(made: materials.Materials, tokens: list[str]) -> float:
     )
     if not isinstance(config, GatewayConfig):
         raise TypeError(config)
-    gateway = Gateway(config, made.folder, "profile")
+    gateway = Gateway(build.plan(config, made.folder, "profile"))
     await gateway.start()
-    upstream = gateway._rules.upstreams["up"]  # noqa: SLF001 - a profile looks where no user looks
+    upstream = gateway._figures.rules.upstreams["up"]  # noqa: SLF001 - a profile looks where no user looks
     listener = gateway._listener  # noqa: SLF001 - likewise
     back = UpstreamConnection(upstream.targets[0])
     back.connection_made(cast("asyncio.Transport", _Wire()))

@@ -1,16 +1,15 @@
-"""A configuration's sections, as the objects that they describe."""
+"""A configuration becomes a plan: its sections, in the terms of those who do the work."""
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import aiohttp
-
 from gateway.config.gateway_file import (
     EjectionConfig,
+    GatewayConfig,
     HealthCheckConfig,
     IssuerConfig,
     Limits,
@@ -20,18 +19,54 @@ from gateway.config.gateway_file import (
     UpstreamTlsConfig,
 )
 from gateway.downstream.parties import ClientLimits
+from gateway.plan import IssuerPlan, KeysFile, Plan, UpstreamPlan
 from gateway.policy.model import Route, Rule, TrustedIssuer, WebSocketTerms
 from gateway.policy.routes import METHODS
-from gateway.tls import ClientFiles, ServerFiles, client_context
-from gateway.tokens.key_source import KeySettings, KeySource, RemoteKeys, StaticKeys
-from gateway.tokens.revocations import FeedSettings, RevocationFeed
-from gateway.tokens.revoked import RevokedTokens
+from gateway.tls import ClientFiles, ServerFiles
+from gateway.tokens.key_source import KeySettings
+from gateway.tokens.revocations import FeedSettings
 from gateway.upstream.settings import Address, EjectionSettings, HealthSettings, UpstreamSettings
-
-Clock = Callable[[], float]
 
 LONGEST_EJECTION = 60.0
 """Seconds to which the time between two trials of a target grows."""
+
+
+def plan(config: GatewayConfig, base: Path, revision: str) -> Plan:
+    """What a configuration says, for a gateway to do.
+
+    Args:
+        config: as it was read.
+        base: the folder of the configuration's file, to which paths in it are relative.
+        revision: names this configuration.
+    """
+    key, tls = config.log_hash_key, config.tls
+    return Plan(
+        revision=revision,
+        listen=config.listen,
+        admin=config.admin,
+        tls=None if tls is None else server_files(tls, base),
+        access_log=config.access_log,
+        log_key=None if key is None else hashlib.sha256(key.encode()).digest(),
+        realm=config.realm,
+        trusted_proxies=config.trusted_proxies,
+        drain_timeout=config.drain_timeout,
+        token_cache=config.token_cache,
+        connections=config.limits.connections,
+        requests=config.limits.requests,
+        client_limits=client_limits(config.limits),
+        issuers={name: _issuer(name, issuer, base, config.keys_cache) for name, issuer in config.issuers.items()},
+        embedded={name: base / one.embedded for name, one in config.issuers.items() if one.embedded is not None},
+        upstreams={name: _upstream(name, upstream, base) for name, upstream in config.upstreams.items()},
+        routes=tuple(route(entry, config.issuers) for entry in config.routes),
+    )
+
+
+def _issuer(name: str, config: IssuerConfig, base: Path, cache: str | None) -> IssuerPlan:
+    return IssuerPlan(trusted_issuer(name, config), keys(name, config, base, cache), _feed(name, config))
+
+
+def _upstream(name: str, config: UpstreamConfig, base: Path) -> UpstreamPlan:
+    return UpstreamPlan(upstream_settings(name, config), client_files(config.tls, base))
 
 
 def trusted_issuer(name: str, config: IssuerConfig) -> TrustedIssuer:
@@ -85,18 +120,14 @@ def server_files(config: TlsConfig, base: Path) -> ServerFiles:
     )
 
 
-def upstream_tls(config: UpstreamTlsConfig | None, base: Path) -> ssl.SSLContext | None:
-    """What an upstream is met with over TLS; None where nothing is said of it.
-
-    Raises:
-        TlsFileError: a file can't be used.
-    """
+def client_files(config: UpstreamTlsConfig | None, base: Path) -> ClientFiles | None:
+    """What an upstream is met with over TLS; None where nothing is said of it."""
     if config is None:
         return None
     ca, certificate, key = (
         None if name is None else base / name for name in (config.ca, config.certificate, config.key)
     )
-    return client_context(ClientFiles(ca, certificate, key))
+    return ClientFiles(ca, certificate, key)
 
 
 def upstream_settings(name: str, config: UpstreamConfig) -> UpstreamSettings:
@@ -143,39 +174,28 @@ def _ejection(config: EjectionConfig, *, alone: bool) -> EjectionSettings:
     return EjectionSettings(config.failures, config.seconds, longest, config.count_5xx)
 
 
-def key_source(name: str, config: IssuerConfig, base: Path, http: aiohttp.ClientSession, clock: Clock) -> KeySource:
-    """Where an issuer's keys come from.
-
-    Raises:
-        KeySetError: they are in a file that can't be used.
-    """
+def keys(name: str, config: IssuerConfig, base: Path, cache: str | None = None) -> KeySettings | KeysFile:
+    """Where an issuer's keys come from; `cache` is the folder where those are kept that were fetched."""
     if config.jwks_file is not None:
-        return StaticKeys(name, base / config.jwks_file, clock())
-    fetching = KeySettings(
+        return KeysFile(name, base / config.jwks_file)
+    return KeySettings(
         name=name,
         issuer=config.issuer,
         jwks_uri=config.jwks_uri,
+        metadata=config.metadata,
         refresh=config.keys_refresh,
+        shortest_refresh=min(config.keys_refresh_min, config.keys_refresh),
+        stale_for=config.keys_stale_for,
+        folder=None if cache is None else Path(cache),
         cooldown=config.unknown_key_cooldown,
         timeout=config.keys_timeout,
     )
-    return RemoteKeys(fetching, http, clock)
 
 
-def revocation_feeds(
-    issuers: Mapping[str, IssuerConfig],
-    keys: Mapping[str, KeySource],
-    http: aiohttp.ClientSession,
-    clock: Clock,
-    revoked: dict[str, RevokedTokens],
-) -> dict[str, RevocationFeed]:
-    """What follows each issuer's revocations and writes them into `revoked`; none where nobody wants to know them."""
-    feeds = {}
-    for name, config in issuers.items():
-        if config.revocations != "off":
-            uri = None if config.revocations == "auto" else config.revocations
-            feeds[name] = RevocationFeed(FeedSettings(name, uri), http, clock, keys[name], revoked)
-    return feeds
+def _feed(name: str, config: IssuerConfig) -> FeedSettings | None:
+    if config.revocations == "off":
+        return None
+    return FeedSettings(name, None if config.revocations == "auto" else config.revocations)
 
 
 def client_limits(config: Limits) -> ClientLimits:

@@ -13,7 +13,7 @@ from gateway import build
 from gateway.config import ConfigError, Document, read_file, read_yaml
 from gateway.config.gateway_file import GatewayConfig, IssuerConfig, parse
 from gateway.issuer.reading import read_settings
-from gateway.tls import TlsFileError, server_context
+from gateway.tls import TlsFileError, client_context, server_context
 
 BAD_CONFIGURATION = 3
 
@@ -91,7 +91,9 @@ def _tls(document: Document, config: GatewayConfig, base: Path) -> Iterator[Conf
             yield document.error(("tls", error.key), error.message)
     for name, upstream in config.upstreams.items():
         try:
-            build.upstream_tls(upstream.tls, base)
+            files = build.client_files(upstream.tls, base)
+            if files is not None:
+                client_context(files)
         except TlsFileError as error:
             yield document.error(("upstreams", name, "tls", error.key), error.message)
 

@@ -19,10 +19,11 @@ from rich.console import Console
 from rich_click import RichCommand
 
 from gateway.access.query import entries, follow
-from gateway.app import AddressError, Gateway
+from gateway.app import Gateway
 from gateway.cli.log_lines import render
 from gateway.cli.run import configure_logging, load, run_until_stopped
 from gateway.demo import maintenance
+from gateway.starting import AddressError
 
 CLIENT, SECRET = "nightly-batch", "nightly-batch-secret"  # the demo's own, as config/issuer.yaml says
 SAMPLE_PORT = 9000

@@ -8,8 +8,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 
@@ -17,11 +17,14 @@ import click
 import uvloop
 from rich_click import RichCommand
 
-from gateway.app import AddressError, Gateway, StartError, calm_collector
+from gateway import build
+from gateway.app import Gateway, calm_collector
 from gateway.cli.check import BAD_CONFIGURATION, examine
-from gateway.config import ConfigError, read_file
+from gateway.config import ConfigError
 from gateway.config.gateway_file import GatewayConfig
-from gateway.supervisor import Configuration, Supervisor
+from gateway.plan import Plan
+from gateway.starting import AddressError, StartError
+from gateway.supervisor.supervisor import Supervisor
 
 CANNOT_REACH = 4
 INTERRUPTED = 130
@@ -55,41 +58,34 @@ def cores() -> int:
     type=click.IntRange(1, 1024),
     default=cores,
     show_default="the processor's cores",
-    help="Processes that share the work; with 1 there is no supervisor.",
+    help="Worker processes that share the work, beside the one that supervises them.",
 )
 def run(file: Path, workers: int) -> None:
     """Run the gateway.
 
     SIGTERM and SIGINT drain it: readiness goes first, requests in flight finish; a second SIGINT ends it at once.
-    SIGHUP and SIGUSR2 read the configuration anew and replace the workers without losing a request; one worker alone
-    takes a new certificate only. SIGUSR1 opens the access log anew.
+    SIGHUP and SIGUSR2 read the configuration anew and replace the workers without losing a request. SIGUSR1 opens the
+    access log anew.
     Exit code 3 means a bad configuration or file, 4 an address that cannot be listened on.
     """
     configure_logging(logging.INFO)
-    if workers == 1:
-        run_until_stopped(load(file), announced)
-    else:
-        supervise(file, workers)
+    _run(_supervise(file, _read_or_exit(file), workers))
 
 
 def load(file: Path) -> Gateway:
     """The gateway that a file describes; with errors in it, they are printed and the command ends."""
-    configuration = _read_or_exit(file)
-    return Gateway(configuration.config, file.parent, configuration.revision)
+    return Gateway(_read_or_exit(file))
 
 
-def read(file: Path) -> Configuration | list[ConfigError]:
+def read(file: Path) -> Plan | list[ConfigError]:
     """What a file says at this moment, or every error in it and in the files that it names."""
-    text = read_file(file, str(file))
-    if isinstance(text, ConfigError):
-        return [text]
     config = examine(file, os.environ)
-    return Configuration(file, text, revision(file), config) if isinstance(config, GatewayConfig) else config
+    return build.plan(config, file.parent, revision(file)) if isinstance(config, GatewayConfig) else config
 
 
-def _read_or_exit(file: Path) -> Configuration:
+def _read_or_exit(file: Path) -> Plan:
     found = read(file)
-    if isinstance(found, Configuration):
+    if isinstance(found, Plan):
         return found
     for error in found:
         click.echo(error, err=True)
@@ -111,12 +107,6 @@ def run_until_stopped(gateway: Gateway, surroundings: Surroundings) -> None:
     _run(_serve(gateway, surroundings))
 
 
-def supervise(file: Path, workers: int) -> None:
-    """Run several workers until SIGTERM or SIGINT."""
-    configuration = _read_or_exit(file)
-    _run(_supervise(configuration, workers))
-
-
 def _run(serving: Coroutine[None, None, bool]) -> None:
     """Run in an event loop of its own; what says False was ended at once."""
     try:
@@ -130,41 +120,24 @@ def _run(serving: Coroutine[None, None, bool]) -> None:
 
 
 async def _serve(gateway: Gateway, surroundings: Surroundings) -> bool:
-    loop = asyncio.get_running_loop()
     end = _End()
-    asked = asyncio.Event()
-    for number in (signal.SIGHUP, signal.SIGUSR2):
-        loop.add_signal_handler(number, asked.set)
-    loop.add_signal_handler(signal.SIGUSR1, log.info, "nothing to reopen yet")
     await gateway.start()
     calm_collector()
-    loop.add_signal_handler(signal.SIGUSR1, gateway.reopen_log)
-    refreshing = asyncio.create_task(_refresh_when(asked, gateway))
     async with surroundings(gateway):
-        in_order = await end.after(gateway.drain, gateway.close)
-    refreshing.cancel()
-    return in_order
+        return await end.after(gateway.drain, gateway.close)
 
 
-async def _refresh_when(asked: asyncio.Event, gateway: Gateway) -> None:
-    """What one process can do of a reload."""
-    while True:
-        await asked.wait()
-        asked.clear()
-        await gateway.refresh_certificate()
-        log.warning("one process takes a new certificate, but cannot replace itself: run it with --workers 2")
-
-
-async def _supervise(configuration: Configuration, workers: int) -> bool:
+async def _supervise(file: Path, plan: Plan, workers: int) -> bool:
     loop = asyncio.get_running_loop()
     end = _End()
     reload = asyncio.Event()
     for number in (signal.SIGHUP, signal.SIGUSR2):
         loop.add_signal_handler(number, reload.set)
-    supervisor = Supervisor(partial(read, configuration.file), workers)
+    supervisor = Supervisor(partial(read, file), workers)
     loop.add_signal_handler(signal.SIGUSR1, supervisor.reopen_log)
-    await supervisor.start(configuration)
-    log.info("clients on port %d, operators on port %d, %d workers", supervisor.port, supervisor.admin_port, workers)
+    await supervisor.start(plan)
+    count = f"{workers} worker{'s' if workers > 1 else ''}"
+    log.info("clients on port %d, operators on port %d, %s", supervisor.port, supervisor.admin_port, count)
     reloading = asyncio.create_task(_reload_when(reload, supervisor))
 
     async def drain() -> None:
@@ -212,10 +185,3 @@ class _End:
         await asyncio.gather(draining, return_exceptions=not in_order)
         log.info("stopped")
         return in_order
-
-
-@asynccontextmanager
-async def announced(gateway: Gateway) -> AsyncIterator[None]:
-    """Say where it listens."""
-    log.info("clients on port %d, operators on port %d", gateway.port, gateway.admin_port)
-    yield

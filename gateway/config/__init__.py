@@ -11,7 +11,6 @@ from gateway.config.fields import (
     Address,
     ByteSize,
     Duration,
-    HostPort,
     StringOrList,
     Text,
     UniqueStrings,
@@ -22,6 +21,7 @@ from gateway.config.fields import (
 )
 from gateway.config.reading import Document, Position, decode, read_file, read_yaml
 from gateway.config.substitution import substitute
+from gateway.host_port import HostPort
 
 __all__ = [
     "Address",

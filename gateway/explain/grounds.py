@@ -8,7 +8,7 @@ from pathlib import Path
 
 import aiohttp
 
-from gateway import build
+from gateway import assembly, build
 from gateway.config import read_file
 from gateway.config.gateway_file import GatewayConfig
 from gateway.issuer import settings as issuer_settings
@@ -90,7 +90,7 @@ def key_sources(grounds: Grounds, http: aiohttp.ClientSession, clock: Callable[[
     sources = {}
     for name, issuer in grounds.config.issuers.items():
         try:
-            sources[name] = build.key_source(name, issuer, grounds.file.parent, http, clock)
+            sources[name] = assembly.key_source(build.keys(name, issuer, grounds.file.parent), http, clock)
         except KeySetError as error:
             raise GroundsError(f"{grounds.file}: issuers.{name}.jwks_file: {error}") from error
     return sources

@@ -1,7 +1,7 @@
 """Several worker processes behind one port, and the process that keeps them running.
 
     supervisor  starts, replaces and ends children; runs the one admin listener
-    generation  the configuration in force, and what the supervisor itself holds open for it
+    generation  the plan in force, and what the supervisor itself holds open for it
     place       where one child runs: started, watched, restarted with back-off
     child       one child process, as the supervisor sees it
     worker      one child process, as it sees itself
@@ -9,11 +9,8 @@
     sockets     one listening socket a worker, all on one address, open for as long as the supervisor lives
     snapshots   figures of all workers as one
 
+Nothing is imported here: a worker, which is started by its module's name, would pay for what the supervisor needs.
+
 The kernel's queues of connections belong to the sockets, and the sockets to the supervisor: a worker that dies or is
 replaced loses no connection that still waits to be accepted.
 """
-
-from gateway.supervisor.generation import Configuration
-from gateway.supervisor.supervisor import Supervisor
-
-__all__ = ["Configuration", "Supervisor"]

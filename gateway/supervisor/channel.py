@@ -6,13 +6,17 @@ The supervisor sends order, snapshot?, drain and reopen; the child ready or fail
 from __future__ import annotations
 
 import asyncio
+import pickle
 import socket
+from base64 import b64decode, b64encode
 from typing import Literal, TypedDict
 
 import orjson
 
+from gateway.plan import Plan
+
 MOST_BYTES = 64 << 20
-"""Of one message: a configuration's text, or the figures of very many routes."""
+"""Of one message: the plan or the figures of very many routes."""
 
 
 class Order(TypedDict):
@@ -20,9 +24,7 @@ class Order(TypedDict):
 
     kind: Literal["order"]
     name: str
-    file: str
-    text: str
-    revision: str
+    plan: str
     log_key: str
 
 
@@ -58,6 +60,19 @@ class Figures(TypedDict):
 
     kind: Literal["snapshot"]
     snapshot: dict[str, object]
+
+
+def written(plan: Plan) -> str:
+    """A plan as an order carries it."""
+    return b64encode(pickle.dumps(plan)).decode()
+
+
+def planned(order: Order) -> Plan:
+    """The plan that an order carries."""
+    plan = pickle.loads(b64decode(order["plan"]))  # noqa: S301 - only our supervisor can write to the other end
+    if not isinstance(plan, Plan):
+        raise TypeError(f"no plan, but {type(plan).__name__}")
+    return plan
 
 
 Message = Order | Ask | Drain | Ready | Failed | Figures

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Literal
 
 from gateway.admin.snapshot import Snapshot
-from gateway.app import AddressError, BadFileError, StartError
+from gateway.starting import AddressError, BadFileError, StartError
 from gateway.supervisor.channel import Channel, Message, Order
 from gateway.supervisor.snapshots import unpack
 

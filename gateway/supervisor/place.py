@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from gateway.app import StartError
+from gateway.starting import StartError
 from gateway.supervisor.child import Child
 
 log = logging.getLogger(__name__)

@@ -7,10 +7,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from itertools import zip_longest
 
-from pydantic import TypeAdapter
-
 from gateway import __version__
-from gateway.admin.snapshot import CredentialsSnapshot, IssuerSnapshot, Snapshot, TargetSnapshot, TlsSnapshot, UpstreamSnapshot
+from gateway.admin.snapshot import (
+    CredentialsSnapshot,
+    IssuerSnapshot,
+    Snapshot,
+    TargetSnapshot,
+    TlsSnapshot,
+    UpstreamSnapshot,
+)
 from gateway.recorder import BUCKETS
 
 SUMMED = (
@@ -18,8 +23,6 @@ SUMMED = (
     *("duration_sum", "tokens_verified", "tokens_recalled", "retries", "aborted", "log_written", "log_dropped"),
 )
 """Figures that are numbers; a worker's first three end with it, the others stay."""
-
-_SNAPSHOT = TypeAdapter(Snapshot)
 
 
 def pack(snapshot: Snapshot) -> dict[str, object]:
@@ -35,10 +38,13 @@ def unpack(packed: dict[str, object]) -> Snapshot:
     Raises:
         ValueError: it is no snapshot.
     """
+    # Imported late: every worker packs, the supervisor alone unpacks.
+    from pydantic import TypeAdapter  # noqa: PLC0415 - see above
+
     requests = packed["requests"]
     if not isinstance(requests, list):
         raise TypeError("requests are no list")
-    return _SNAPSHOT.validate_python(packed | {"requests": {tuple(key): count for key, count in requests}})
+    return TypeAdapter(Snapshot).validate_python(packed | {"requests": {tuple(key): count for key, count in requests}})
 
 
 def nothing(started_at: float) -> Snapshot:
@@ -114,11 +120,13 @@ def _tls(own: Snapshot, others: Sequence[Snapshot]) -> TlsSnapshot | None:
 def _worst(issuers: Iterable[IssuerSnapshot]) -> tuple[IssuerSnapshot, ...]:
     """Of each issuer the state of the worker that is worst off: with an error, with the oldest keys, least informed."""
     worst: dict[str, IssuerSnapshot] = {}
+    unknown: Counter[str] = Counter()
     for issuer in issuers:
+        unknown[issuer.name] += issuer.unknown_keys
         known = worst.setdefault(issuer.name, issuer)
         if _health(issuer) < _health(known):
             worst[issuer.name] = issuer
-    return tuple(worst.values())
+    return tuple(replace(issuer, unknown_keys=unknown[name]) for name, issuer in worst.items())
 
 
 def _health(issuer: IssuerSnapshot) -> tuple[bool, bool, float, float]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 from contextlib import ExitStack
 
-from gateway.config import HostPort
 from gateway.downstream.listener import BACKLOG
+from gateway.host_port import HostPort
 
 
 def listen(address: HostPort, count: int) -> list[socket.socket]:

@@ -13,9 +13,12 @@ from functools import partial
 
 from gateway.admin.server import AdminServer
 from gateway.admin.snapshot import Snapshot, WorkerSnapshot
-from gateway.app import RETIRE_SECONDS, StartError, check_parser, listening
+from gateway.app import RETIRE_SECONDS, check_parser
+from gateway.plan import Plan
+from gateway.starting import StartError, listening
+from gateway.supervisor.channel import written
 from gateway.supervisor.child import Child
-from gateway.supervisor.generation import Configuration, Generation, Read, issuer_texts
+from gateway.supervisor.generation import Generation, Read, issuer_texts
 from gateway.supervisor.place import Place
 from gateway.supervisor.snapshots import combine, nothing, remains
 from gateway.supervisor.sockets import listen
@@ -72,7 +75,7 @@ class Supervisor:
             raise RuntimeError("the supervisor has not started")
         return self._generation
 
-    async def start(self, configuration: Configuration) -> None:
+    async def start(self, plan: Plan) -> None:
         """Start everything; returns when every worker accepts.
 
         Raises:
@@ -81,7 +84,7 @@ class Supervisor:
         check_parser()
         try:
             async with AsyncExitStack() as undo:
-                self._generation = await self._prepare(configuration, undo)
+                self._generation = await self._prepare(plan, undo)
                 undo.pop_all()
             if self._generation.issuers:
                 self._issuers.adopt(await self._launch(ISSUERS))
@@ -154,7 +157,7 @@ class Supervisor:
         living = [child.last for child in workers if child in self._children and child.last is not None]
         own = replace(
             self._past,
-            config_rev=self._in_force.configuration.revision,
+            config_rev=self._in_force.plan.revision,
             ready=self.ready,
             workers=tuple(self._worker_snapshots()),
             worker_restarts=sum(place.restarts for place in self._workers),
@@ -169,23 +172,23 @@ class Supervisor:
 
     # Generations
 
-    async def _prepare(self, configuration: Configuration, undo: AsyncExitStack) -> Generation:
-        """Open what the configuration needs; what did not change is kept. StartError where that can't be."""
-        old, config, texts = self._generation, configuration.config, issuer_texts(configuration)
-        if old is not None and old.config.listen == config.listen:
+    async def _prepare(self, plan: Plan, undo: AsyncExitStack) -> Generation:
+        """Open what the plan needs; what did not change is kept. StartError where that can't be."""
+        old, texts = self._generation, issuer_texts(plan)
+        if old is not None and old.plan.listen == plan.listen:
             sockets = old.sockets
         else:
-            opening = asyncio.to_thread(listen, config.listen, len(self._workers))
-            sockets = await listening("listen", config.listen, opening)
+            opening = asyncio.to_thread(listen, plan.listen, len(self._workers))
+            sockets = await listening("listen", plan.listen, opening)
             for one in sockets:
                 undo.callback(one.close)
-        if old is not None and old.config.admin == config.admin:
+        if old is not None and old.plan.admin == plan.admin:
             admin, admin_port = old.admin, old.admin_port
         else:
-            admin = AdminServer(self.snapshot, *config.admin, ready=lambda: self.ready)
+            admin = AdminServer(self.snapshot, *plan.admin, ready=lambda: self.ready)
             undo.push_async_callback(admin.close)
-            admin_port = await listening("admin", config.admin, admin.start())
-        return Generation(1 if old is None else old.number + 1, configuration, sockets, admin, admin_port, texts)
+            admin_port = await listening("admin", plan.admin, admin.start())
+        return Generation(1 if old is None else old.number + 1, plan, sockets, admin, admin_port, texts)
 
     async def _launch_workers(self, generation: Generation) -> list[Child]:
         """One child for each place, all of them or none: StartError where one can't start."""
@@ -230,14 +233,11 @@ class Supervisor:
     async def _launch(self, index: int, generation: Generation | None = None) -> Child:
         """A child that serves; StartError where it can't."""
         generation = generation or self._in_force
-        configuration = generation.configuration
         child = await Child.spawn(
             {
                 "kind": "order",
                 "name": self._issuers.name if index == ISSUERS else self._workers[index - 1].name,
-                "file": str(configuration.file),
-                "text": configuration.text,
-                "revision": configuration.revision,
+                "plan": written(generation.plan),
                 "log_key": self._log_key.hex(),
             },
             generation.number,
@@ -261,7 +261,7 @@ class Supervisor:
     @property
     def _patience(self) -> float:
         """Seconds after which a child that was told to end is killed."""
-        drain = 0.0 if self._generation is None else self._generation.config.drain_timeout
+        drain = 0.0 if self._generation is None else self._generation.plan.drain_timeout
         return RETIRE_SECONDS + drain + OVERDUE_SECONDS
 
 

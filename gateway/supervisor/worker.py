@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import socket
 import sys
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Protocol
 
 import uvloop
 
 from gateway.admin.snapshot import Snapshot
-from gateway.app import AddressError, BadFileError, Gateway, Share, StartError, calm_collector, embedded_issuers
-from gateway.config.gateway_file import GatewayConfig, parse
-from gateway.supervisor.channel import Channel, Order
+from gateway.app import Gateway, Share, calm_collector
+from gateway.embedded import embedded_issuers
+from gateway.plan import Plan
+from gateway.starting import AddressError, StartError
+from gateway.supervisor.channel import Channel, Order, planned
 from gateway.supervisor.snapshots import pack
 
 
@@ -56,14 +56,13 @@ class Service(Protocol):
 class EmbeddedIssuers:
     """All issuers that a configuration embeds."""
 
-    def __init__(self, config: GatewayConfig, base: Path) -> None:
-        self._config = config
-        self._base = base
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
         self._running = AsyncExitStack()
 
     async def start(self) -> None:
         """Serve; StartError where that can't be."""
-        await self._running.enter_async_context(embedded_issuers(self._config, self._base))
+        await self._running.enter_async_context(embedded_issuers(self._plan.embedded))
 
     async def drain(self) -> None:
         """End, requests in flight first."""
@@ -110,14 +109,10 @@ async def serve(control: socket.socket, listening: socket.socket | None) -> None
 
 
 def _service(order: Order, listening: socket.socket | None) -> Service:
-    config = parse(order["text"], order["file"], os.environ)
-    if not isinstance(config, GatewayConfig):
-        raise BadFileError("\n".join(map(str, config)))
-    base = Path(order["file"]).parent
+    plan = planned(order)
     if listening is None:
-        return EmbeddedIssuers(config, base)
-    share = Share(listening, bytes.fromhex(order["log_key"]))
-    return Gateway(config, base, order["revision"], share=share)
+        return EmbeddedIssuers(plan)
+    return Gateway(plan, share=Share(listening, bytes.fromhex(order["log_key"])))
 
 
 class _Following:

@@ -17,6 +17,7 @@ from hypothesis import given, strategies as st
 from rich.console import Console
 from rich.text import Text
 
+from gateway import build
 from gateway.app import Gateway
 from gateway.cli.check import examine
 from gateway.cli.explain import explain
@@ -275,7 +276,7 @@ async def running(tmp_path: Path) -> AsyncIterator[tuple[Path, int]]:
     file = write_gateway(tmp_path, runner.addresses[0][1])
     config = examine(file, {})
     assert isinstance(config, GatewayConfig)
-    gateway = Gateway(config, tmp_path, "test", clock=lambda: NOW, environ={})
+    gateway = Gateway(build.plan(config, tmp_path, "test"), clock=lambda: NOW, environ={})
     await gateway.start()
     yield file, gateway.port
     await gateway.close()

@@ -11,8 +11,8 @@ from hypothesis import given, strategies as st
 
 from gateway.access.writer import whole_lines
 from gateway.admin.snapshot import IssuerSnapshot, Snapshot, TlsSnapshot, UpstreamSnapshot
-from gateway.app import AddressError
-from gateway.config import HostPort
+from gateway.host_port import HostPort
+from gateway.starting import AddressError
 from gateway.supervisor.child import Child
 from gateway.supervisor.place import BackOff, Place
 from gateway.supervisor.snapshots import SUMMED, combine, pack, remains, unpack
@@ -42,7 +42,7 @@ ONE = Snapshot(
     upstreams=(UPSTREAM,),
 )
 OF_THE_WHOLE = {"version", "config_rev", "started_at", "ready", "duration_bounds", "workers", "worker_restarts"}
-COMBINED_OTHERWISE = {"requests", "durations", "log_error", "tls", "issuers", "upstreams"}
+COMBINED_OTHERWISE = {"requests", "durations", "log_error", "tls", "issuers", "upstreams", "credentials"}
 
 
 def test_a_snapshot_survives_its_way_through_json() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from gateway import build
 from gateway.app import Gateway
 from gateway.config.gateway_file import GatewayConfig, parse
 
@@ -36,7 +37,7 @@ async def gateway(folder: Path, *targets: int, **upstream: Any) -> AsyncIterator
     }
     config = parse(json.dumps(document))
     assert isinstance(config, GatewayConfig), "\n".join(map(str, config))
-    running = Gateway(config, folder, "test")
+    running = Gateway(build.plan(config, folder, "test"))
     await running.start()
     try:
         yield running

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gateway import build
 from gateway.access.record import AccessRecord
 from gateway.app import Gateway
 from gateway.config.gateway_file import GatewayConfig, parse
@@ -143,7 +144,7 @@ async def running(
     log = Path(changes.setdefault("access_log", str(folder / "access.jsonl")))
     config = parse(configuration(upstream.port, **changes), "gateway.yaml", {})
     assert isinstance(config, GatewayConfig), "\n".join(map(str, config))
-    gateway = Gateway(config, folder, "test", clock=clock)
+    gateway = Gateway(build.plan(config, folder, "test"), clock=clock)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(gateway.close)
         await gateway.start()

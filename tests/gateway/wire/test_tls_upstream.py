@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app import BadFileError
+from gateway.starting import BadFileError
 
 from .authorities import Authority, TlsUpstream
 from .conftest import Start

@@ -1,0 +1,103 @@
+"""A plan's parts, as the objects that do the work; nothing runs yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from ssl import SSLContext
+
+import aiohttp
+
+from gateway.deadlines import Deadlines
+from gateway.downstream.certificate import ServerTls
+from gateway.plan import IssuerPlan, KeysFile, Plan, UpstreamPlan
+from gateway.policy.forwarding import TrustedProxies
+from gateway.policy.routes import RouteTable
+from gateway.rules import Rules
+from gateway.starting import BadFileError
+from gateway.tls import ServerFiles, TlsFileError, client_context
+from gateway.tokens.key_source import KeySettings, KeySource, RemoteKeys, StaticKeys
+from gateway.tokens.keys import KeySetError
+from gateway.tokens.revocations import RevocationFeed
+from gateway.tokens.revoked import RevokedTokens
+from gateway.tokens.verifier import TokenVerifier
+from gateway.upstream.pool import Upstream
+
+Clock = Callable[[], float]
+
+
+def rules(
+    plan: Plan, keys: Mapping[str, KeySource], deadlines: Deadlines, log_key: bytes, revoked: dict[str, RevokedTokens]
+) -> Rules:
+    """All that the plan says about requests.
+
+    Raises:
+        BadFileError: a file for TLS towards an upstream can't be used.
+    """
+    issuers = [issuer.terms for issuer in plan.issuers.values()]
+    return Rules(
+        revision=plan.revision,
+        table=RouteTable(plan.routes),
+        verifier=TokenVerifier(issuers, keys, capacity=plan.token_cache, log_key=log_key, revoked=revoked),
+        keys=keys,
+        upstreams={
+            name: Upstream(upstream.settings, deadlines, tls=_client_tls(name, upstream))
+            for name, upstream in plan.upstreams.items()
+        },
+        realm=plan.realm,
+        trusted_proxies=TrustedProxies(plan.trusted_proxies),
+    )
+
+
+def key_sources(issuers: Mapping[str, IssuerPlan], http: aiohttp.ClientSession, clock: Clock) -> dict[str, KeySource]:
+    """Where each issuer's keys come from; nothing is fetched yet.
+
+    Raises:
+        BadFileError: they are in a file that can't be used.
+    """
+    sources = {}
+    for name, issuer in issuers.items():
+        try:
+            sources[name] = key_source(issuer.keys, http, clock)
+        except KeySetError as error:
+            raise BadFileError(f"issuers.{name}.jwks_file: {error}") from error
+    return sources
+
+
+def key_source(keys: KeySettings | KeysFile, http: aiohttp.ClientSession, clock: Clock) -> KeySource:
+    """Where one issuer's keys come from.
+
+    Raises:
+        KeySetError: they are in a file that can't be used.
+    """
+    return StaticKeys(keys.name, keys.path, clock()) if isinstance(keys, KeysFile) else RemoteKeys(keys, http, clock)
+
+
+def revocation_feeds(
+    issuers: Iterable[IssuerPlan],
+    keys: Mapping[str, KeySource],
+    http: aiohttp.ClientSession,
+    clock: Clock,
+    revoked: dict[str, RevokedTokens],
+) -> dict[str, RevocationFeed]:
+    """What follows each issuer's revocations and writes them into `revoked`; none where nobody wants to know them."""
+    feeds = [issuer.feed for issuer in issuers if issuer.feed is not None]
+    return {feed.name: RevocationFeed(feed, http, clock, keys[feed.name], revoked) for feed in feeds}
+
+
+def server_tls(files: ServerFiles | None, clock: Clock) -> ServerTls | None:
+    """What clients are met with over TLS.
+
+    Raises:
+        BadFileError: a file can't be used.
+    """
+    try:
+        return None if files is None else ServerTls(files, clock)
+    except TlsFileError as error:
+        raise BadFileError(f"tls.{error}") from error
+
+
+def _client_tls(name: str, upstream: UpstreamPlan) -> SSLContext | None:
+    try:
+        return None if upstream.tls is None else client_context(upstream.tls)
+    except TlsFileError as error:
+        raise BadFileError(f"upstreams.{name}.tls.{error}") from error

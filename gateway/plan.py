@@ -1,0 +1,104 @@
+"""What a gateway shall be: a configuration that was read, checked and put into the terms of those who do the work.
+
+Whoever runs a plan needs neither the configuration's models nor what reads them. It is made of frozen dataclasses of
+the standard library, so it can be handed to another process. It may hold secrets: its `repr` shows none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.downstream.parties import ClientLimits
+from gateway.host_port import HostPort
+from gateway.policy.forwarding import Network
+from gateway.policy.model import Route, TrustedIssuer
+from gateway.tls import ClientFiles, ServerFiles
+from gateway.tokens.key_source import KeySettings
+from gateway.tokens.revocations import FeedSettings
+from gateway.upstream.settings import UpstreamSettings
+
+
+@dataclass(frozen=True, slots=True)
+class KeysFile:
+    """An issuer's keys are in a file.
+
+    Attributes:
+        name: the issuer's key in the configuration.
+        path: of the file.
+    """
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerPlan:
+    """An issuer whose tokens are taken.
+
+    Attributes:
+        terms: what its tokens have to be.
+        keys: where its keys come from.
+        feed: how its revocations are followed; None where nobody wants to know them.
+    """
+
+    terms: TrustedIssuer
+    keys: KeySettings | KeysFile
+    feed: FeedSettings | None
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamPlan:
+    """An API behind the gateway.
+
+    Attributes:
+        settings: where it is, and how it is spoken to.
+        tls: files for TLS towards it; None where nothing is said of it.
+    """
+
+    settings: UpstreamSettings
+    tls: ClientFiles | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that a gateway is told before it starts; every path is absolute, or relative to the working directory.
+
+    Attributes:
+        revision: names the configuration in log and status.
+        listen: where clients connect.
+        admin: where operators connect.
+        tls: what clients are met with over TLS; None for plain HTTP.
+        access_log: path of the access log; - is standard output.
+        log_key: keys the `jti_hash`; None where the configuration gives none.
+        realm: that a challenge names.
+        trusted_proxies: networks whose forwarding fields are believed.
+        drain_timeout: seconds for requests in flight at the end.
+        token_cache: most verified tokens to remember.
+        connections: most client connections.
+        requests: most requests in flight.
+        client_limits: what one client connection may use.
+        issuers: by name.
+        embedded: files of the authorization servers to run beside, by the issuer's name.
+        upstreams: by name.
+        routes: in the file's order.
+    """
+
+    revision: str
+    listen: HostPort
+    admin: HostPort
+    tls: ServerFiles | None
+    access_log: str
+    log_key: bytes | None = field(repr=False)
+    realm: str
+    trusted_proxies: tuple[Network, ...]
+    drain_timeout: float
+    token_cache: int
+    connections: int
+    requests: int
+    client_limits: ClientLimits
+    issuers: Mapping[str, IssuerPlan]
+    embedded: Mapping[str, Path]
+    upstreams: Mapping[str, UpstreamPlan]
+    routes: tuple[Route, ...]
