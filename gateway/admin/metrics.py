@@ -70,19 +70,37 @@ def _tokens(snapshot: Snapshot) -> Iterator[Metric]:
 
 
 def _issuers(snapshot: Snapshot) -> Iterator[Metric]:
+    yield from _keys(snapshot)
+    yield from _revocations(snapshot)
+
+
+def _keys(snapshot: Snapshot) -> Iterator[Metric]:
     keys = GaugeMetricFamily("scopegate_issuer_keys", "Usable keys at hand.", labels=("issuer",))
     fetched = GaugeMetricFamily(
         "scopegate_issuer_keys_fetched_timestamp_seconds", "When keys were last fetched well.", labels=("issuer",)
     )
+    refresh = GaugeMetricFamily(
+        "scopegate_issuer_keys_refresh_timestamp_seconds", "When keys are fetched next.", labels=("issuer",)
+    )
     healthy = GaugeMetricFamily(
         "scopegate_issuer_keys_healthy", "1 when the last fetch of keys went well.", labels=("issuer",)
+    )
+    unknown = CounterMetricFamily(
+        "scopegate_issuer_unknown_keys", "Tokens that named a key not at hand.", labels=("issuer",)
+    )
+    ahead = GaugeMetricFamily(
+        "scopegate_issuer_clock_ahead_seconds", "By how much the issuer's clock is ahead.", labels=("issuer",)
     )
     for issuer in snapshot.issuers:
         keys.add_metric((issuer.name,), len(issuer.kids))
         fetched.add_metric((issuer.name,), issuer.fetched_at or 0)
         healthy.add_metric((issuer.name,), issuer.error is None and issuer.fetched_at is not None)
-    yield from (keys, fetched, healthy)
-    yield from _revocations(snapshot)
+        unknown.add_metric((issuer.name,), issuer.unknown_keys)
+        if issuer.refresh_at is not None:
+            refresh.add_metric((issuer.name,), issuer.refresh_at)
+        if issuer.clock_ahead is not None:
+            ahead.add_metric((issuer.name,), issuer.clock_ahead)
+    yield from (keys, fetched, refresh, healthy, unknown, ahead)
 
 
 def _revocations(snapshot: Snapshot) -> Iterator[Metric]:

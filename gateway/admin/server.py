@@ -100,7 +100,7 @@ def status(snapshot: Snapshot) -> dict[str, object]:
         for name in ("obtained_at", "expires_at", "retry_at"):
             credentials[name] = None if credentials[name] is None else timestamp(credentials[name])
     for issuer in shown["issuers"]:
-        for name in ("fetched_at", "attempted_at"):
+        for name in ("fetched_at", "attempted_at", "refresh_at"):
             issuer[name] = None if issuer[name] is None else timestamp(issuer[name])
         revocations = issuer["revocations"]
         if revocations is not None and revocations["answered_at"] is not None:

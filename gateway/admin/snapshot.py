@@ -23,7 +23,13 @@ class RevocationsSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class IssuerSnapshot:
-    """An issuer's keys; times in seconds since the epoch, None for never. It may have no feed of revocations."""
+    """An issuer's keys; times in seconds since the epoch, None for never. It may have no feed of revocations.
+
+    Attributes:
+        refresh_at: when keys are fetched next.
+        unknown_keys: how often a token named a key that the issuer did not publish.
+        clock_ahead: seconds by which the issuer's clock is ahead of ours, by the Date of its last answer.
+    """
 
     name: str
     issuer: str
@@ -33,6 +39,9 @@ class IssuerSnapshot:
     attempted_at: float | None
     error: str | None
     revocations: RevocationsSnapshot | None = None
+    refresh_at: float | None = None
+    unknown_keys: int = 0
+    clock_ahead: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,9 @@ class IssuerConfig(Section):
     jwks_uri: KeysUrl | None = Field(
         default=None, description="Where the issuer publishes its keys. By default found by discovery (RFC 8414)."
     )
-    jwks_file: Text | None = Field(default=None, description="A file with the issuer's JWK Set, relative to this one.")
+    jwks_file: Text | None = Field(
+        default=None, description="A file with the issuer's keys, as JWK Set or PEM, relative to this one."
+    )
     algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1), AfterValidator(each_once)] = Field(
         default=ALGORITHMS, description="Signature algorithms that are accepted, all of them asymmetric."
     )
@@ -109,7 +111,16 @@ class IssuerConfig(Section):
     )
     max_lifetime: Duration | None = Field(default=None, description="Longest time from `iat` to `exp` that is taken.")
     max_age: Duration | None = Field(default=None, description="Longest time since `iat`; a token ends with it.")
-    keys_refresh: Annotated[Duration, at_least("1s")] = written("5m", "How often keys are fetched.")
+    keys_refresh: Annotated[Duration, at_least("1s")] = written(
+        "5m", "How often keys are fetched at least; the issuer's Cache-Control may shorten it."
+    )
+    keys_refresh_min: Timeout = written(
+        "30s", "How often keys are fetched at most, whatever the issuer's Cache-Control says."
+    )
+    keys_stale_for: Duration = written("24h", "How long keys are used while they cannot be fetched anew.")
+    metadata: KeysUrl | None = Field(
+        default=None, description="Where the issuer's metadata is, if it is not where `issuer` says (RFC 8414)."
+    )
     unknown_key_cooldown: Timeout = written(
         "30s", "After a fetch for an unknown key, the time until unknown keys may cause another."
     )
@@ -267,6 +278,10 @@ class GatewayConfig(Section):
     )
     drain_timeout: Duration = written("30s", "At shutdown, time for requests in flight to end.")
     token_cache: Count = Field(default=50_000, description="Most verified tokens to remember, per process.")
+    keys_cache: Text | None = Field(
+        default=None,
+        description="Folder where fetched keys are kept, so that a restart can do without the issuer.",
+    )
     limits: Limits = Field(default_factory=Limits, description="Bounds on what one client may take up.")
     issuers: dict[Name, IssuerConfig] = Field(default={}, description="Trusted issuers, by a name of your choice.")
     credentials: dict[Name, CredentialsConfig] = Field(
