@@ -64,6 +64,14 @@ _Issuer = Annotated[
 ]
 
 
+# The remedy does not show the value here either: a URL may hold a password.
+_State = Annotated[
+    Text,
+    _checked(
+        lambda text: "://" not in text or text.startswith("postgresql://"),
+        "must be the path of a SQLite file, or a URL that begins with postgresql://",
+    ),
+]
 _Lifetime = Annotated[Duration, at_least("1s"), at_most("1d")]
 TokenFormat: TypeAlias = Literal["jwt", "opaque"]
 TokenProfile: TypeAlias = Literal["rfc9068", "oracle"]
@@ -174,7 +182,7 @@ class IssuerSettings(Section):
     tls: TlsConfig | None = Field(
         default=None, description="Speak TLS where clients connect; by default it is plain HTTP."
     )
-    state: Text = Field(
+    state: _State = Field(
         repr=False, description="SQLite file with keys, used assertions and revocations, or a postgresql:// URL."
     )
     passphrase_file: Text | None = Field(

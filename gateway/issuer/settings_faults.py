@@ -15,6 +15,9 @@ CREDENTIALS = ("secret", "secrets", "shared_secret", "jwks", "jwks_uri", "certif
 _PRIVATE_MEMBERS = ("d", "p", "q", "dp", "dq", "qi", "oth", "k")
 _CLIENT_ID = re.compile(r"[\x20-\x7E]{1,200}")
 _MOBILE_IS_PUBLIC = "a mobile client cannot keep a secret: remove it, or make the client trusted"
+_BOUND_TO_CERTIFICATE = "tls_client_certificate_bound_access_tokens"
+_NEEDS_CERTIFICATES = "needs clients that show certificates: write client_certificate: optional into `tls:` at the top"
+_NEEDS_AUTHORITIES = f"{_NEEDS_CERTIFICATES}, and client_ca"
 _NO_CREDENTIALS = (
     "a trusted client needs a secret or jwks, or another proof of who it is, to use client_credentials: "
     "add `secret:` with what `scopegate issuer hash-secret` prints"
@@ -23,10 +26,24 @@ _NO_CREDENTIALS = (
 
 def faults(root: Mapping[str, Any]) -> Iterator[Fault]:
     """Every fault that is one between several values."""
+    yield from _faulty_tls(root)
     yield from _faulty_tokens(root)
     yield from _faulty_resources(root)
     yield from _faulty_roles(root)
     yield from _faulty_clients(root)
+
+
+def _faulty_tls(root: Mapping[str, Any]) -> Iterator[Fault]:
+    """What clients need of TLS; that a client's own certificate is known takes no authority (RFC 8705 §2.2)."""
+    tls = mapping(root.get("tls"))
+    shown_here = tls.get("client_certificate", "none") != "none"
+    if "client_ca" in tls and not shown_here:
+        yield ("tls", "client_ca"), "has no effect: write client_certificate: required, or optional, or remove it"
+    for client_id, client in mapping(root.get("clients")).items():
+        if "tls_client_auth" in mapping(client) and not (shown_here and "client_ca" in tls):
+            yield ("clients", client_id, "tls_client_auth"), _NEEDS_AUTHORITIES
+        if mapping(client).get(_BOUND_TO_CERTIFICATE) is True and not shown_here:
+            yield ("clients", client_id, _BOUND_TO_CERTIFICATE), _NEEDS_CERTIFICATES
 
 
 def _faulty_tokens(root: Mapping[str, Any]) -> Iterator[Fault]:
