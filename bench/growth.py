@@ -101,7 +101,7 @@ def memory(bench: Bench) -> Iterator[tuple[str, str]]:
     """Memory of a warm worker, of cached tokens and of idle connections."""
     with bench.started(partial(proxies.scopegate, tokens=materials.NEW)) as proxy:
         warm = proxy.resident
-        yield "a warm worker, MiB", f"{warm / MIB:.1f}"
+        yield "a warm worker, MiB", f"{warm / MIB:.1f}; its supervisor {proxy.supervisor_resident / MIB:.1f}"
         load.run(proxy, Load(bench.made.new, bench.made.script), 12)
         yield "each cached token, KiB", f"{(proxy.resident - warm) / materials.NEW / 1024:.2f}"
     for count in (1_000, 10_000):

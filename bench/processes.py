@@ -21,11 +21,23 @@ class MissingProgramError(Exception):
 
 
 class Process(AbstractContextManager["Process"]):
-    """A program that runs while the context lasts."""
+    """A program that runs while the context lasts.
 
-    def __init__(self, name: str, command: Sequence[str], core: int, port: int, log: Path) -> None:
+    Args:
+        name: in reports.
+        command: starts it.
+        core: that it may use.
+        port: where it listens.
+        log: file for what it prints.
+        supervised: whether its children do the work, and the memory to report is theirs.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a program needs, each by its name
+        self, name: str, command: Sequence[str], core: int, port: int, log: Path, *, supervised: bool = False
+    ) -> None:
         self.name = name
         self.port = port
+        self._supervised = supervised
         self._log = log
         with log.open("wb") as output:
             self._process = subprocess.Popen(
@@ -54,9 +66,14 @@ class Process(AbstractContextManager["Process"]):
 
     @property
     def resident(self) -> int:
-        """Bytes of memory that it and its children hold (RSS)."""
-        pids = [self.pid, *_children(self.pid)]
-        return sum(_resident(pid) for pid in pids)
+        """Bytes of memory of those who do the work (RSS): its children, and itself unless it only supervises them."""
+        own = 0 if self._supervised else _resident(self.pid)
+        return own + sum(_resident(pid) for pid in _children(self.pid))
+
+    @property
+    def supervisor_resident(self) -> int:
+        """Bytes of memory that it holds itself (RSS)."""
+        return _resident(self.pid)
 
     @property
     def cpu_seconds(self) -> float:

@@ -28,7 +28,7 @@ class Peer:
 
 
 def scopegate(materials: Materials, upstream: int, *, routes: int = 1, tokens: int = CACHED_TOKENS) -> Process:
-    """Scopegate with one worker; `routes` of which the last one is used."""
+    """Scopegate with one worker, whose memory counts; `routes` of which the last one is used."""
     port, admin = free_port(), free_port()
     unused = "".join(
         f"  - {{id: unused-{number}, methods: [GET], path: '/unused/{number}/{{x}}', scopes: [none], upstream: up}}\n"
@@ -44,7 +44,7 @@ def scopegate(materials: Materials, upstream: int, *, routes: int = 1, tokens: i
         f"  - {{id: jobs, methods: [GET, POST], path: '/maintenance/{{rest...}}', scopes: ['{SCOPE}'], upstream: up}}\n"
     )
     command = [str(Path(sys.executable).parent / "scopegate"), "run", "-c", str(config), "--workers", "1"]
-    return Process("Scopegate", command, PROXY_CORE, port, materials.folder / "scopegate.log")
+    return Process("Scopegate", command, PROXY_CORE, port, materials.folder / "scopegate.log", supervised=True)
 
 
 def envoy(materials: Materials, upstream: int) -> Process:
