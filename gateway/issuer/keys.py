@@ -1,4 +1,4 @@
-"""Signing keys, and their public half as a JWK Set (RFC 7517)."""
+"""Signing keys, at rest as PKCS #8, and their public half as a JWK Set (RFC 7517)."""
 
 import base64
 import json
@@ -7,16 +7,27 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Literal, TypeAlias, get_args
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from jwt.algorithms import get_default_algorithms
 
-Algorithm: TypeAlias = Literal["RS256", "ES256"]
+Algorithm: TypeAlias = Literal["RS256", "PS256", "ES256", "EdDSA"]
 ALGORITHMS: tuple[Algorithm, ...] = get_args(Algorithm)
-PrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+PrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 _RSA_BITS = 2048
-_THUMBPRINT_MEMBERS = {"RSA": ("e", "kty", "n"), "EC": ("crv", "kty", "x", "y")}
+_THUMBPRINT_MEMBERS = {"RSA": ("e", "kty", "n"), "EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x")}
+_ENCRYPTED = "-----BEGIN ENCRYPTED PRIVATE KEY-----"
+
+
+class PassphraseError(ValueError):
+    """A private key cannot be read for want of its passphrase; says whether it is missing or wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,28 +39,46 @@ class SigningKey:
     private_key: PrivateKey = field(repr=False)
     public_jwk: dict[str, Any] = field(repr=False)
 
-    def private_pem(self) -> bytes:
-        """The private key as unencrypted PKCS #8."""
-        return self.private_key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+    def private_pem(self, passphrase: bytes | None = None) -> str:
+        """The private key as PKCS #8, encrypted if there is a passphrase."""
+        encryption = NoEncryption() if passphrase is None else BestAvailableEncryption(passphrase)
+        return self.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption).decode()
 
 
 def create_key(algorithm: Algorithm) -> SigningKey:
-    """Create a key: RSA with 2048 bits, or P-256."""
-    if algorithm == "RS256":
-        return _signing_key(algorithm, rsa.generate_private_key(public_exponent=65537, key_size=_RSA_BITS))
-    return _signing_key(algorithm, ec.generate_private_key(ec.SECP256R1()))
+    """Create a key: RSA with 2048 bits, P-256 or Ed25519."""
+    if algorithm == "ES256":
+        return _signing_key(algorithm, ec.generate_private_key(ec.SECP256R1()))
+    if algorithm == "EdDSA":
+        return _signing_key(algorithm, ed25519.Ed25519PrivateKey.generate())
+    return _signing_key(algorithm, rsa.generate_private_key(public_exponent=65537, key_size=_RSA_BITS))
 
 
-def read_key(algorithm: str, private_pem: str) -> SigningKey:
-    """Read what private_pem wrote; ValueError when key and algorithm do not belong together."""
-    private_key = serialization.load_pem_private_key(private_pem.encode(), password=None)
-    if algorithm == "RS256" and isinstance(private_key, rsa.RSAPrivateKey):
-        return _signing_key("RS256", private_key)
-    if algorithm == "ES256" and isinstance(private_key, ec.EllipticCurvePrivateKey):
-        return _signing_key("ES256", private_key)
-    raise ValueError(f"a signing key does not fit its algorithm {algorithm!r}")
+def read_key(algorithm: str, private_pem: str, passphrase: bytes | None = None) -> SigningKey:
+    """Read what private_pem wrote, whether it is encrypted or not.
+
+    Raises:
+        PassphraseError: it is encrypted, and there is no passphrase, or another one.
+        ValueError: it is no private key, or does not belong to the algorithm.
+    """
+    encrypted = is_encrypted(private_pem)
+    if encrypted and passphrase is None:
+        raise PassphraseError("is encrypted, and there is no passphrase")
+    try:
+        private_key = load_pem_private_key(private_pem.encode(), passphrase if encrypted else None)
+    except ValueError as error:
+        if encrypted:
+            raise PassphraseError("is encrypted with another passphrase") from error
+        raise
+    for known in ALGORITHMS:
+        if known == algorithm and isinstance(private_key, PrivateKey) and _fits(known, private_key):
+            return _signing_key(known, private_key)
+    raise ValueError(f"does not fit its algorithm {algorithm!r}")
+
+
+def is_encrypted(private_pem: str) -> bool:
+    """Whether a passphrase is needed to read it."""
+    return private_pem.startswith(_ENCRYPTED)
 
 
 def jwk_set(keys: Iterable[SigningKey]) -> dict[str, Any]:
@@ -64,11 +93,14 @@ def thumbprint(jwk: dict[str, Any]) -> str:
     return base64.urlsafe_b64encode(sha256(canonical).digest()).rstrip(b"=").decode()
 
 
+def _fits(algorithm: Algorithm, key: PrivateKey) -> bool:
+    if algorithm == "ES256":
+        return isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1)
+    return isinstance(key, ed25519.Ed25519PrivateKey if algorithm == "EdDSA" else rsa.RSAPrivateKey)
+
+
 def _signing_key(algorithm: Algorithm, private_key: PrivateKey) -> SigningKey:
-    if isinstance(private_key, rsa.RSAPrivateKey):
-        jwk = RSAAlgorithm.to_jwk(private_key.public_key(), as_dict=True)
-    else:
-        jwk = ECAlgorithm.to_jwk(private_key.public_key(), as_dict=True)
+    jwk = get_default_algorithms()[algorithm].to_jwk(private_key.public_key(), as_dict=True)
     kid = thumbprint(jwk)
     public = {name: jwk[name] for name in _THUMBPRINT_MEMBERS[jwk["kty"]]}
     return SigningKey(algorithm, kid, private_key, public | {"use": "sig", "alg": algorithm, "kid": kid})

@@ -11,9 +11,12 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.config import HostPort
+from gateway.issuer.errors import StateError
+from gateway.issuer.key_ring import KeyRing
+from gateway.issuer.rotation import Rotation, key_plan
 from gateway.issuer.server import AuthorizationServer
 from gateway.issuer.settings import IssuerSettings
-from gateway.issuer.state import IssuerState
+from gateway.issuer.state import IssuerState, open_state
 
 NEED_A_RESTART = (
     "listen",
@@ -21,12 +24,13 @@ NEED_A_RESTART = (
     "tls",
     "state",
     "passphrase_file",
-    "signing_algorithm",
-    "rotation",
     "issuance_log",
     "log_hash_key",
 )
 """Keys of issuer.yaml that a running server does not take anew."""
+
+KEYS_SECONDS = 1.0
+"""Between two looks at the keys in the state, which other processes may have changed."""
 
 _IDLE_SECONDS = 75.0
 _SHUTDOWN_SECONDS = 5.0
@@ -60,17 +64,22 @@ class RunningIssuer:
         self._settings = settings
         self._base = base
         self._clock = clock
-        self._state_path = state or Path(settings.state)
+        self._where = settings.state if state is None else str(state)
         self._server: AuthorizationServer | None = None
         self._runner: web.AppRunner | None = None
         self._state: IssuerState | None = None
+        self._rotation: Rotation | None = None
+        self._stop = asyncio.Event()
+        self._following: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Open the state file, making keys on first use, and listen."""
+        """Open the state, making a key on first use, and listen."""
         try:
-            self._state = await asyncio.to_thread(IssuerState.open, self._state_path, self._clock)
-            keys = await asyncio.to_thread(self._state.signing_keys)
-            self._server = AuthorizationServer(self._settings, keys, self._clock)
+            self._state = await asyncio.to_thread(open_state, self._settings, self._base, self._clock, self._where)
+            self._rotation = Rotation(self._state, key_plan(self._settings), self._clock)
+            ring = KeyRing(self._rotation.plan, await asyncio.to_thread(self._rotation.step), self._clock)
+            self._following = asyncio.create_task(_follow(self._rotation, ring, self._stop))
+            self._server = AuthorizationServer(self._settings, ring, self._clock)
             self._runner = web.AppRunner(
                 self._server.application(),
                 access_log=None,
@@ -95,6 +104,8 @@ class RunningIssuer:
         changed = tuple(key for key, value in kept.items() if getattr(settings, key) != value)
         settings = settings.model_copy(update=kept)
         self._server.adopt(settings)
+        if self._rotation is not None:
+            self._rotation.plan = key_plan(settings)
         self._settings = settings
         return changed
 
@@ -103,6 +114,11 @@ class RunningIssuer:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+        if self._following is not None:
+            # Not cancelled: what it does in a thread has to be over before the state is closed.
+            self._stop.set()
+            await self._following
+            self._following = None
         if self._state is not None:
             await asyncio.to_thread(self._state.close)
             self._state = None
@@ -121,3 +137,26 @@ class RunningIssuer:
 
     async def __aexit__(self, *_exception: object) -> None:
         await self.close()
+
+
+async def _follow(rotation: Rotation, ring: KeyRing, stop: asyncio.Event) -> None:
+    """Rotate when it is time, and take over what other processes did to the keys, until the stop."""
+    well = True
+    while not await _is_set_within(stop, KEYS_SECONDS):
+        try:
+            ring.fill(rotation.plan, await asyncio.to_thread(rotation.step))
+            well = True
+        except StateError as error:
+            if well:
+                _log.error("the keys at hand stay: %s", error)
+            well = False
+        except Exception:  # noqa: BLE001 - logged, and tried again
+            _log.exception("the keys at hand stay")
+
+
+async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False

@@ -1,7 +1,7 @@
 """The embedded authorization server's HTTP side. The gateway meets it over HTTP only."""
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 import orjson
@@ -11,7 +11,7 @@ from gateway.issuer.answers import issued, only_post, refusal, request_form
 from gateway.issuer.authentication import AuthenticationMemory
 from gateway.issuer.errors import TokenError, allowed_text
 from gateway.issuer.form import MOST_BODY_BYTES
-from gateway.issuer.keys import SigningKey, jwk_set
+from gateway.issuer.key_ring import KeyRing
 from gateway.issuer.metadata import JWKS_PATH, TOKEN_PATH, issuer_path, metadata, metadata_paths
 from gateway.issuer.settings import IssuerSettings
 from gateway.issuer.token_endpoint import TokenEndpoint
@@ -26,26 +26,20 @@ _Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class AuthorizationServer:
-    """Token endpoint, keys, metadata and health of one issuer.
-
-    `keys` are all that are published; the newest one of the settings' algorithm signs.
-    """
+    """Token endpoint, keys, metadata and health of one issuer."""
 
     def __init__(
         self,
         settings: IssuerSettings,
-        keys: Iterable[SigningKey],
+        keys: KeyRing,
         clock: Callable[[], float],
         *,
         body_seconds: float = _BODY_SECONDS,
     ) -> None:
-        published = tuple(keys)
-        signing = next(key for key in published if key.algorithm == settings.signing_algorithm)
-        self._signing, self._clock = signing, clock
+        self._ring, self._clock = keys, clock
         self._memory = AuthenticationMemory(clock)
         self._body_seconds = body_seconds
         self._issuer = settings.issuer
-        self._jwks = orjson.dumps(jwk_set(published))
         self.adopt(settings)
 
     def adopt(self, settings: IssuerSettings) -> None:
@@ -55,7 +49,7 @@ class AuthorizationServer:
         """
         scopes = (scope for defined in settings.resources.values() for scope in defined)
         description = orjson.dumps(metadata(settings.issuer, scopes))
-        self._endpoint = TokenEndpoint(settings, self._signing, self._clock, self._memory)
+        self._endpoint = TokenEndpoint(settings, self._ring.signing_key, self._clock, self._memory)
         self._metadata = description
 
     def application(self) -> web.Application:
@@ -71,7 +65,9 @@ class AuthorizationServer:
         return app
 
     async def _keys(self, _request: web.Request) -> web.Response:
-        return web.Response(body=self._jwks, content_type="application/jwk-set+json", headers=_CACHEABLE)
+        published = self._ring.published
+        cacheable = {"Cache-Control": f"public, max-age={published.max_age}"}
+        return web.Response(body=published.body, content_type="application/jwk-set+json", headers=cacheable)
 
     async def _describe(self, _request: web.Request) -> web.Response:
         return web.Response(body=self._metadata, content_type="application/json", headers=_CACHEABLE)

@@ -232,6 +232,13 @@ class IssuerSettings(Section):
         said = [each for each in (client.token_lifetime, resource.token_lifetime) if each is not None]
         return int(min(said, default=self.token_lifetime))
 
+    @property
+    def longest_lifetime(self) -> float:
+        """Seconds that a token may live at most, whoever gets it for whatever resource."""
+        of_clients = [client.token_lifetime or 0.0 for client in self.clients.values()]
+        of_resources = [resource.token_lifetime or 0.0 for resource in self.resource_settings.values()]
+        return max(self.token_lifetime, *of_clients, *of_resources)
+
     def format(self, client: ClientSettings, audience: str) -> TokenFormat:
         """What a token looks like: as the client says, else the resource, else the file for all."""
         resource = self.resource_settings.get(audience, _NOTHING_SPECIAL)

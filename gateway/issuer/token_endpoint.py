@@ -18,11 +18,15 @@ class TokenEndpoint:
     """Issues tokens for the client_credentials grant (RFC 6749 §4.4); never a refresh token (§4.4.3)."""
 
     def __init__(
-        self, settings: IssuerSettings, key: SigningKey, clock: Callable[[], float], memory: AuthenticationMemory
+        self,
+        settings: IssuerSettings,
+        signing_key: Callable[[], SigningKey],
+        clock: Callable[[], float],
+        memory: AuthenticationMemory,
     ) -> None:
         self._settings = settings
         self._authenticator = ClientAuthenticator(settings.clients, memory)
-        self._mint = TokenMint(settings.issuer, key, int(settings.token_lifetime), clock)
+        self._mint = TokenMint(settings, signing_key, clock)
 
     async def answer(self, authorizations: Sequence[str], form: Form, address: str) -> IssuedToken | TokenError:
         """Answer one request; `authorizations` are all values of that field, `address` is the peer's."""
@@ -41,7 +45,7 @@ class TokenEndpoint:
         grant = choose(applicable, form.get("scope"), form.resources, self._settings.unknown_scopes)
         if isinstance(grant, TokenError):
             return grant
-        token = self._mint.mint(client.client_id, grant)
+        token = self._mint.mint(client.client_id, client.settings, grant, None)
         _log.info("issued %s to %a: %s at %s", token.jti, client.client_id, " ".join(grant.scopes), grant.audience)
         return token
 

@@ -4,7 +4,9 @@ import base64
 from functools import lru_cache
 from urllib.parse import quote_plus
 
+from gateway.issuer.key_ring import KeyRing
 from gateway.issuer.keys import SigningKey, create_key
+from gateway.issuer.rotation import key_plan
 from gateway.issuer.secrets import ScryptCost, hash_secret
 from gateway.issuer.server import AuthorizationServer
 from gateway.issuer.settings import IssuerSettings, parse
@@ -65,7 +67,9 @@ def keys() -> tuple[SigningKey, ...]:
 
 
 def server(clock: Clock | None = None, text: str = TEXT, *, body_seconds: float = 10.0) -> AuthorizationServer:
-    return AuthorizationServer(settings(text), keys(), clock or Clock(), body_seconds=body_seconds)
+    said, clock = settings(text), clock or Clock()
+    ring = KeyRing.of(key_plan(said), keys(), clock)
+    return AuthorizationServer(said, ring, clock, body_seconds=body_seconds)
 
 
 def basic(client_id: str, secret: str, *, encoded: bool = True) -> dict[str, str]:

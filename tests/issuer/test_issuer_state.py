@@ -13,6 +13,7 @@ import pytest
 from gateway.config import HostPort
 from gateway.issuer.errors import StateError
 from gateway.issuer.keys import create_key, read_key, thumbprint
+from gateway.issuer.rotation import Rotation, key_plan
 from gateway.issuer.running import RunningIssuer
 from gateway.issuer.state import IssuerState
 
@@ -20,17 +21,17 @@ from .issuer_case import Clock, settings
 
 
 def kids(path: Path) -> set[str]:
-    state = IssuerState.open(path, Clock())
+    state = IssuerState.open(str(path), Clock())
     try:
-        return {key.kid for key in state.signing_keys()}
+        return {each.key.kid for each in Rotation(state, key_plan(settings()), Clock()).step()}
     finally:
         state.close()
 
 
-def test_keys_are_made_once_and_survive_a_restart(tmp_path: Path) -> None:
+def test_a_key_is_made_once_and_survive_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "deep?x=1" / "v%61r#" / "issuer.db"
     first = kids(path)
-    assert len(first) == 2
+    assert len(first) == 1
     assert kids(path) == first
     assert [found.name for found in path.parent.iterdir()] == ["issuer.db"]
 
@@ -44,23 +45,23 @@ def test_the_state_file_is_for_its_owner_only(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-def test_starting_at_once_makes_one_set_of_keys(tmp_path: Path) -> None:
+def test_starting_at_once_makes_one_key(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as threads:
         found = list(threads.map(kids, [tmp_path / "issuer.db"] * 4))
-    assert len(found[0]) == 2
+    assert len(found[0]) == 1
     assert all(each == found[0] for each in found)
 
 
 def test_a_file_that_is_no_database_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "issuer.db"
     path.write_text("this is no database, and long enough to be sure of it " * 20)
-    with pytest.raises(StateError, match=r"issuer\.db: cannot be used as the state file: .*not a database"):
-        IssuerState.open(path, Clock())
+    with pytest.raises(StateError, match=r"issuer\.db: cannot be used as the state: .*not a database"):
+        IssuerState.open(str(path), Clock())
 
 
 def test_a_folder_in_the_place_of_the_file_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(StateError, match="cannot be used as the state file: Is a directory"):
-        IssuerState.open(tmp_path, Clock())
+    with pytest.raises(StateError, match="cannot be used as the state: Is a directory"):
+        IssuerState.open(str(tmp_path), Clock())
 
 
 def test_a_file_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
@@ -71,7 +72,7 @@ def test_a_file_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
         connection.execute("UPDATE schema_version SET version = 99")
     connection.close()
     with pytest.raises(StateError, match="version 99"):
-        IssuerState.open(path, Clock())
+        IssuerState.open(str(path), Clock())
 
 
 def test_a_key_id_is_the_thumbprint_of_rfc_7638() -> None:
@@ -91,7 +92,7 @@ def test_a_key_id_is_the_thumbprint_of_rfc_7638() -> None:
 
 
 def test_a_key_of_another_algorithm_is_refused() -> None:
-    pem = create_key("ES256").private_pem().decode()
+    pem = create_key("ES256").private_pem()
     with pytest.raises(ValueError, match="does not fit its algorithm"):
         read_key("RS256", pem)
 
