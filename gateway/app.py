@@ -130,8 +130,12 @@ class Gateway:
         http = aiohttp.ClientSession(headers={"User-Agent": USER_AGENT}, cookie_jar=aiohttp.DummyCookieJar())
         running.push_async_callback(http.close)
         revoked: dict[str, RevokedTokens] = {}
-        keys = assembly.key_sources(plan.issuers, http, clock)
-        rules = assembly.rules(plan, keys, deadlines, self._log_key, revoked)
+        credentials = assembly.token_sources(plan.credentials, http, clock)
+        keys = assembly.key_sources(plan.issuers, http, clock, credentials)
+        rules = assembly.rules(plan, keys, credentials, deadlines, self._log_key, revoked)
+        for source in credentials.values():
+            running.push_async_callback(source.close)
+            source.start()
         for upstream in rules.upstreams.values():
             running.callback(upstream.close)
             upstream.start_checks()
@@ -155,6 +159,7 @@ class Gateway:
             tls=self._tls,
             issuers=plan.issuers,
             feeds=feeds,
+            credentials=credentials,
             clock=clock,
             started_at=self._started_at,
         )

@@ -7,8 +7,10 @@ from ssl import SSLContext
 
 import aiohttp
 
+from gateway.client.token_source import TokenSource
 from gateway.deadlines import Deadlines
 from gateway.downstream.certificate import ServerTls
+from gateway.own_credentials import CredentialsError, CredentialsSettings, token_source
 from gateway.plan import IssuerPlan, KeysFile, Plan, UpstreamPlan
 from gateway.policy.forwarding import TrustedProxies
 from gateway.policy.routes import RouteTable
@@ -25,8 +27,30 @@ from gateway.upstream.pool import Upstream
 Clock = Callable[[], float]
 
 
-def rules(
-    plan: Plan, keys: Mapping[str, KeySource], deadlines: Deadlines, log_key: bytes, revoked: dict[str, RevokedTokens]
+def token_sources(
+    credentials: Mapping[str, CredentialsSettings], http: aiohttp.ClientSession, clock: Clock
+) -> dict[str, TokenSource]:
+    """What keeps each token of the gateway's own at hand; none is asked for yet.
+
+    Raises:
+        BadFileError: a file or a secret can't be used.
+    """
+    sources = {}
+    for name, settings in credentials.items():
+        try:
+            sources[name] = token_source(settings, http, clock)
+        except CredentialsError as error:
+            raise BadFileError(f"credentials.{name}.{error}") from error
+    return sources
+
+
+def rules(  # noqa: PLR0913, PLR0917 - what judging depends on
+    plan: Plan,
+    keys: Mapping[str, KeySource],
+    credentials: Mapping[str, TokenSource],
+    deadlines: Deadlines,
+    log_key: bytes,
+    revoked: dict[str, RevokedTokens],
 ) -> Rules:
     """All that the plan says about requests.
 
@@ -40,7 +64,12 @@ def rules(
         verifier=TokenVerifier(issuers, keys, capacity=plan.token_cache, log_key=log_key, revoked=revoked),
         keys=keys,
         upstreams={
-            name: Upstream(upstream.settings, deadlines, tls=_client_tls(name, upstream))
+            name: Upstream(
+                upstream.settings,
+                deadlines,
+                tls=_client_tls(name, upstream),
+                credentials=None if upstream.credentials is None else credentials[upstream.credentials],
+            )
             for name, upstream in plan.upstreams.items()
         },
         realm=plan.realm,
@@ -48,7 +77,12 @@ def rules(
     )
 
 
-def key_sources(issuers: Mapping[str, IssuerPlan], http: aiohttp.ClientSession, clock: Clock) -> dict[str, KeySource]:
+def key_sources(
+    issuers: Mapping[str, IssuerPlan],
+    http: aiohttp.ClientSession,
+    clock: Clock,
+    credentials: Mapping[str, TokenSource],
+) -> dict[str, KeySource]:
     """Where each issuer's keys come from; nothing is fetched yet.
 
     Raises:
@@ -57,19 +91,24 @@ def key_sources(issuers: Mapping[str, IssuerPlan], http: aiohttp.ClientSession, 
     sources = {}
     for name, issuer in issuers.items():
         try:
-            sources[name] = key_source(issuer.keys, http, clock)
+            bearing = None if issuer.keys_credentials is None else credentials[issuer.keys_credentials]
+            sources[name] = key_source(issuer.keys, http, clock, bearing)
         except KeySetError as error:
             raise BadFileError(f"issuers.{name}.jwks_file: {error}") from error
     return sources
 
 
-def key_source(keys: KeySettings | KeysFile, http: aiohttp.ClientSession, clock: Clock) -> KeySource:
+def key_source(
+    keys: KeySettings | KeysFile, http: aiohttp.ClientSession, clock: Clock, credentials: TokenSource | None = None
+) -> KeySource:
     """Where one issuer's keys come from.
 
     Raises:
         KeySetError: they are in a file that can't be used.
     """
-    return StaticKeys(keys.name, keys.path, clock()) if isinstance(keys, KeysFile) else RemoteKeys(keys, http, clock)
+    if isinstance(keys, KeysFile):
+        return StaticKeys(keys.name, keys.path, clock())
+    return RemoteKeys(keys, http, clock, credentials)
 
 
 def revocation_feeds(

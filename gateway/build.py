@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from gateway.config.credentials import CredentialsConfig, CredentialsTlsConfig
 from gateway.config.gateway_file import (
     EjectionConfig,
     GatewayConfig,
@@ -19,6 +20,7 @@ from gateway.config.gateway_file import (
     UpstreamTlsConfig,
 )
 from gateway.downstream.parties import ClientLimits
+from gateway.own_credentials import AssertionSettings, CredentialsSettings
 from gateway.plan import IssuerPlan, KeysFile, Plan, UpstreamPlan
 from gateway.policy.model import Route, Rule, TrustedIssuer, WebSocketTerms
 from gateway.policy.routes import METHODS
@@ -55,6 +57,7 @@ def plan(config: GatewayConfig, base: Path, revision: str) -> Plan:
         requests=config.limits.requests,
         client_limits=client_limits(config.limits),
         issuers={name: _issuer(name, issuer, base, config.keys_cache) for name, issuer in config.issuers.items()},
+        credentials=own_credentials(config, base),
         embedded={name: base / one.embedded for name, one in config.issuers.items() if one.embedded is not None},
         upstreams={name: _upstream(name, upstream, base) for name, upstream in config.upstreams.items()},
         routes=tuple(route(entry, config.issuers) for entry in config.routes),
@@ -62,11 +65,42 @@ def plan(config: GatewayConfig, base: Path, revision: str) -> Plan:
 
 
 def _issuer(name: str, config: IssuerConfig, base: Path, cache: str | None) -> IssuerPlan:
-    return IssuerPlan(trusted_issuer(name, config), keys(name, config, base, cache), _feed(name, config))
+    fetched = keys(name, config, base, cache)
+    return IssuerPlan(trusted_issuer(name, config), fetched, feed(name, config), config.keys_credentials)
 
 
 def _upstream(name: str, config: UpstreamConfig, base: Path) -> UpstreamPlan:
-    return UpstreamPlan(upstream_settings(name, config), client_files(config.tls, base))
+    return UpstreamPlan(upstream_settings(name, config), client_files(config.tls, base), config.credentials)
+
+
+def own_credentials(config: GatewayConfig, base: Path) -> dict[str, CredentialsSettings]:
+    """The gateway's own credentials, as far as some other part names them."""
+    named = {upstream.credentials for upstream in config.upstreams.values()}
+    named |= {issuer.keys_credentials for issuer in config.issuers.values()}
+    return {name: credentials(name, one, base) for name, one in config.credentials.items() if name in named}
+
+
+def credentials(name: str, config: CredentialsConfig, base: Path) -> CredentialsSettings:
+    """A client that the gateway is."""
+    key, certificate = (
+        None if file is None else base / file for file in (config.assertion_key, config.assertion_certificate)
+    )
+    return CredentialsSettings(
+        name=name,
+        client_id=config.client_id,
+        issuer=config.issuer,
+        token_endpoint=config.token_endpoint,
+        authentication=config.authentication,
+        secret=config.client_secret or "",
+        assertion=AssertionSettings(
+            key, config.assertion_kid, certificate, config.assertion_algorithm, config.assertion_audience
+        ),
+        tls=client_files(config.tls, base),
+        scope=" ".join(config.scopes) or None,
+        resource=config.resource,
+        audience=config.audience,
+        timeout=config.timeout,
+    )
 
 
 def trusted_issuer(name: str, config: IssuerConfig) -> TrustedIssuer:
@@ -120,8 +154,8 @@ def server_files(config: TlsConfig, base: Path) -> ServerFiles:
     )
 
 
-def client_files(config: UpstreamTlsConfig | None, base: Path) -> ClientFiles | None:
-    """What an upstream is met with over TLS; None where nothing is said of it."""
+def client_files(config: UpstreamTlsConfig | CredentialsTlsConfig | None, base: Path) -> ClientFiles | None:
+    """What an upstream or issuer is met with over TLS; None where nothing is said of it."""
     if config is None:
         return None
     ca, certificate, key = (
@@ -192,7 +226,8 @@ def keys(name: str, config: IssuerConfig, base: Path, cache: str | None = None) 
     )
 
 
-def _feed(name: str, config: IssuerConfig) -> FeedSettings | None:
+def feed(name: str, config: IssuerConfig) -> FeedSettings | None:
+    """How an issuer's revocations are followed; None where nobody wants to know them."""
     if config.revocations == "off":
         return None
     return FeedSettings(name, None if config.revocations == "auto" else config.revocations)

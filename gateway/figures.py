@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from gateway import __version__
 from gateway.access.writer import AccessLog
 from gateway.admin.snapshot import (
+    CredentialsSnapshot,
     IssuerSnapshot,
     RevocationsSnapshot,
     Snapshot,
@@ -15,6 +16,7 @@ from gateway.admin.snapshot import (
     TlsSnapshot,
     UpstreamSnapshot,
 )
+from gateway.client.token_source import TokenSource
 from gateway.downstream.certificate import ServerTls
 from gateway.downstream.listener import Listener
 from gateway.plan import IssuerPlan
@@ -31,6 +33,7 @@ class Figures:
     Attributes:
         issuers: as they were planned, by name.
         feeds: of revocations, by the issuer's name.
+        credentials: tokens of the gateway's own, by name.
         clock: seconds since the epoch.
         started_at: likewise.
     """
@@ -43,6 +46,7 @@ class Figures:
     tls: ServerTls | None
     issuers: Mapping[str, IssuerPlan]
     feeds: Mapping[str, RevocationFeed]
+    credentials: Mapping[str, TokenSource]
     clock: Callable[[], float]
     started_at: float
 
@@ -71,6 +75,7 @@ class Figures:
             log_error=access_log.error,
             tls=None if self.tls is None else _tls(self.tls),
             issuers=tuple(self._issuer(name, issuer) for name, issuer in self.issuers.items()),
+            credentials=tuple(CredentialsSnapshot(**asdict(source.status)) for source in self.credentials.values()),
             upstreams=tuple(_upstream(upstream, self.clock()) for upstream in self.rules.upstreams.values()),
         )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gateway.downstream.parties import ClientLimits
 from gateway.host_port import HostPort
+from gateway.own_credentials import CredentialsSettings
 from gateway.policy.forwarding import Network
 from gateway.policy.model import Route, TrustedIssuer
 from gateway.tls import ClientFiles, ServerFiles
@@ -41,11 +42,13 @@ class IssuerPlan:
         terms: what its tokens have to be.
         keys: where its keys come from.
         feed: how its revocations are followed; None where nobody wants to know them.
+        keys_credentials: name of the gateway's own credentials that a fetch of keys bears; None for none.
     """
 
     terms: TrustedIssuer
     keys: KeySettings | KeysFile
     feed: FeedSettings | None
+    keys_credentials: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +58,12 @@ class UpstreamPlan:
     Attributes:
         settings: where it is, and how it is spoken to.
         tls: files for TLS towards it; None where nothing is said of it.
+        credentials: name of the gateway's own credentials that requests bear there; None for none.
     """
 
     settings: UpstreamSettings
     tls: ClientFiles | None
+    credentials: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,7 @@ class Plan:
         requests: most requests in flight.
         client_limits: what one client connection may use.
         issuers: by name.
+        credentials: the gateway's own that some other part names, by name.
         embedded: files of the authorization servers to run beside, by the issuer's name.
         upstreams: by name.
         routes: in the file's order.
@@ -99,6 +105,7 @@ class Plan:
     requests: int
     client_limits: ClientLimits
     issuers: Mapping[str, IssuerPlan]
+    credentials: Mapping[str, CredentialsSettings]
     embedded: Mapping[str, Path]
     upstreams: Mapping[str, UpstreamPlan]
     routes: tuple[Route, ...]

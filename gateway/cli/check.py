@@ -13,6 +13,7 @@ from gateway import build
 from gateway.config import ConfigError, Document, read_file, read_yaml
 from gateway.config.gateway_file import GatewayConfig, IssuerConfig, parse
 from gateway.issuer.reading import read_settings
+from gateway.own_credentials import CredentialsError, token_request
 from gateway.tls import TlsFileError, client_context, server_context
 
 BAD_CONFIGURATION = 3
@@ -52,7 +53,7 @@ def examine(path: Path, environ: Mapping[str, str]) -> GatewayConfig | list[Conf
     document = read_yaml(text, file)
     if isinstance(document, list):
         return document
-    errors = [*_tls(document, config, path.parent)]
+    errors = [*_tls(document, config, path.parent), *_credentials(document, config, path.parent)]
     errors += [
         error
         for name, issuer in config.issuers.items()
@@ -96,6 +97,15 @@ def _tls(document: Document, config: GatewayConfig, base: Path) -> Iterator[Conf
                 client_context(files)
         except TlsFileError as error:
             yield document.error(("upstreams", name, "tls", error.key), error.message)
+
+
+def _credentials(document: Document, config: GatewayConfig, base: Path) -> Iterator[ConfigError]:
+    """Keys, certificates and secrets of the gateway's own."""
+    for name, section in config.credentials.items():
+        try:
+            token_request(build.credentials(name, section, base))
+        except CredentialsError as error:
+            yield document.error(("credentials", name, *error.key.split(".")), error.message)
 
 
 def _keys_file(document: Document, name: str, issuer: IssuerConfig, base: Path) -> Iterator[ConfigError]:

@@ -15,6 +15,7 @@ from gateway.issuer import settings as issuer_settings
 from gateway.issuer.settings import IssuerSettings
 from gateway.policy.model import TrustedIssuer
 from gateway.policy.routes import RouteTable
+from gateway.starting import BadFileError
 from gateway.tokens.key_source import KeySource
 from gateway.tokens.keys import KeySetError
 from gateway.tokens.verify import IssuersByIss, by_iss
@@ -87,10 +88,16 @@ def key_sources(grounds: Grounds, http: aiohttp.ClientSession, clock: Callable[[
     Raises:
         GroundsError: they are in a file that can't be used: the gateway would not start.
     """
+    config, base = grounds.config, grounds.file.parent
+    try:
+        credentials = assembly.token_sources(build.own_credentials(config, base), http, clock)
+    except BadFileError as error:
+        raise GroundsError(f"{grounds.file}: {error}") from error
     sources = {}
-    for name, issuer in grounds.config.issuers.items():
+    for name, issuer in config.issuers.items():
+        bearing = None if issuer.keys_credentials is None else credentials[issuer.keys_credentials]
         try:
-            sources[name] = assembly.key_source(build.keys(name, issuer, grounds.file.parent), http, clock)
+            sources[name] = assembly.key_source(build.keys(name, issuer, base), http, clock, bearing)
         except KeySetError as error:
             raise GroundsError(f"{grounds.file}: issuers.{name}.jwks_file: {error}") from error
     return sources
