@@ -18,6 +18,8 @@ from gateway.policy.routes import RouteTable
 from gateway.starting import BadFileError
 from gateway.tokens.key_source import KeySource
 from gateway.tokens.keys import KeySetError
+from gateway.tokens.revocations import RevocationFeed
+from gateway.tokens.revoked import RevokedTokens
 from gateway.tokens.verify import IssuersByIss, by_iss
 
 
@@ -101,3 +103,15 @@ def key_sources(grounds: Grounds, http: aiohttp.ClientSession, clock: Callable[[
         except KeySetError as error:
             raise GroundsError(f"{grounds.file}: issuers.{name}.jwks_file: {error}") from error
     return sources
+
+
+def revocation_feeds(
+    grounds: Grounds,
+    keys: Mapping[str, KeySource],
+    http: aiohttp.ClientSession,
+    clock: Callable[[], float],
+    revoked: dict[str, RevokedTokens],
+) -> dict[str, RevocationFeed]:
+    """What asks each issuer what it revoked; nothing is asked yet."""
+    feeds = (build.feed(name, issuer) for name, issuer in grounds.config.issuers.items())
+    return {feed.name: RevocationFeed(feed, http, clock, keys[feed.name], revoked) for feed in feeds if feed}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import aiohttp
 
 from gateway import build
-from gateway.explain.grounds import Grounds, key_sources
+from gateway.explain.grounds import Grounds, key_sources, revocation_feeds
 from gateway.explain.reading import Request, read_request
 from gateway.explain.stand_in import stand_in
 from gateway.policy.bearer import take_token
@@ -19,6 +19,8 @@ from gateway.rules import Judgement, judge, without_key
 from gateway.tokens.compact import CompactToken, read_compact
 from gateway.tokens.key_source import KeySource
 from gateway.tokens.keys import KeySet
+from gateway.tokens.revocations import RevocationFeed
+from gateway.tokens.revoked import RevokedTokens
 from gateway.tokens.verifier import Keys, TokenVerifier, VerifiedToken
 from gateway.tokens.verify import UnknownKey, by_iss, issuer_of, verify
 
@@ -49,6 +51,7 @@ class Findings:
         keys: the keys of the token's issuer.
         from_claims: whether claims without a signature were judged.
         assumed: of those claims.
+        not_looked: why nobody knows whether the token is revoked; None where its issuer's feed was asked.
     """
 
     grounds: Grounds
@@ -64,6 +67,7 @@ class Findings:
     keys: KeySet | None = None
     from_claims: bool = False
     assumed: tuple[str, ...] = ()
+    not_looked: str | None = "nobody was asked"
 
     @property
     def payload(self) -> Mapping[str, object]:
@@ -87,15 +91,35 @@ async def judge_request(grounds: Grounds, request: Request, now: float) -> Findi
         head = await _read(grounds, request)
         if isinstance(head, Denial):
             return Findings(grounds, request, now, head)
-        verifier = TokenVerifier(grounds.issuers, sources, capacity=1, log_key=b"")
+        revoked: dict[str, RevokedTokens] = {}
+        verifier = TokenVerifier(grounds.issuers, sources, capacity=1, log_key=b"", revoked=revoked)
         judgement = judge(head, grounds.table, verifier, now)
         if isinstance(judgement.outcome, UnknownKey):
             await sources[judgement.outcome.issuer].look_for(judgement.outcome.kid)
             judgement = judge(head, grounds.table, verifier, now)
+        not_looked = await _ask(judgement, revocation_feeds(grounds, sources, http, lambda: now, revoked))
+        if revoked:
+            judgement = judge(head, grounds.table, verifier, now)
     outcome = _settled(judgement.outcome, sources)
     if isinstance(outcome, NoKeys):
         return outcome
-    return _findings(Findings(grounds, request, now, outcome, head), judgement, grounds.issuers, sources)
+    findings = Findings(grounds, request, now, outcome, head, not_looked=not_looked)
+    return _findings(findings, judgement, grounds.issuers, sources)
+
+
+async def _ask(judgement: Judgement, feeds: Mapping[str, RevocationFeed]) -> str | None:
+    """Ask the token's issuer what it revoked; in words why that could not be, None where it answered."""
+    token, outcome = judgement.token, judgement.outcome
+    if token is None and not isinstance(outcome, UnknownKey):
+        return "the token is refused anyway"
+    name = outcome.issuer if isinstance(outcome, UnknownKey) else token.claims.issuer_name if token is not None else ""
+    if name not in feeds:
+        return f"revocations is off for {name}"
+    await feeds[name].poll()
+    status = feeds[name].status
+    if status is None:
+        return f"{name} has no feed of revocations"
+    return status.error
 
 
 async def judge_claims(grounds: Grounds, request: Request, payload: Mapping[str, object], now: float) -> Findings:
@@ -118,7 +142,8 @@ async def judge_claims(grounds: Grounds, request: Request, payload: Mapping[str,
     if isinstance(outcome, UnknownKey):
         raise TypeError("the stand-in for a token names a key that its own issuer has")
     assumed = () if judgement.route is None or judgement.route.rule.public else signed.assumed
-    findings = Findings(grounds, request, now, outcome, head, from_claims=True, assumed=assumed)
+    not_looked = "there are claims only, and no token"
+    findings = Findings(grounds, request, now, outcome, head, from_claims=True, assumed=assumed, not_looked=not_looked)
     return _findings(findings, judgement, signed.issuers, signed.keys)
 
 

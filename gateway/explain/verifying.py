@@ -22,6 +22,7 @@ CHECKS = (
     "audience",
     "expiry",
     "begin",
+    "revocation",
 )
 _OF_SIGNATURES = frozenset({"form", "algorithm", "type", "key", "signature"})
 """Checks that say nothing where claims are judged without a signature."""
@@ -50,7 +51,15 @@ def failed_check(findings: Findings) -> str | None:
         return "key" if findings.header_passed else "algorithm"
     if reason is Reason.CLAIM_INVALID:
         return "claims" if findings.header_passed else "type"
+    if reason is Reason.TOKEN_REVOKED:
+        return "revocation" if _has_its_key(findings) else "key"
     return _FAILED_AT.get(reason, CHECKS[-1])
+
+
+def _has_its_key(findings: Findings) -> bool:
+    """Whether the token's key is published; one that was revoked need not be, and then nothing was verified."""
+    keys, compact = findings.keys, findings.compact
+    return keys is not None and compact is not None and bool(keys.candidates(compact.header.kid, compact.header.alg))
 
 
 def verify_facts(findings: Findings) -> Iterator[Fact]:
@@ -61,6 +70,8 @@ def verify_facts(findings: Findings) -> Iterator[Fact]:
         if findings.from_claims and name in _OF_SIGNATURES and name != failed:
             continue
         mark = Mark.OK if position < at else Mark.FAILED if position == at else Mark.NOT_REACHED
+        if name == "revocation" and mark is Mark.OK and findings.not_looked is not None:
+            mark = Mark.NOT_REACHED
         yield Fact(mark, name, _found(name, findings, mark), _expected(name, findings))
 
 
@@ -83,6 +94,7 @@ def _expected(name: str, findings: Findings) -> str:
         "audience": either(issuer.audiences),
         "expiry": f"exp ahead{_leeway(issuer.leeway)}",
         "begin": f"nbf and iat past{_leeway(issuer.leeway)}",
+        "revocation": f"not among what {issuer.name} revoked",
     }[name]
 
 
@@ -111,11 +123,18 @@ def _found(name: str, findings: Findings, mark: Mark) -> str:
         "audience": shown(payload.get("aud", "none")),
         "expiry": distance(payload.get("exp", "none"), now, ahead="expires", past="expired"),
         "begin": _begin(findings),
+        "revocation": _revocation(findings, mark),
     }[name]
 
 
 def _word(mark: Mark, passed: str, failed: str) -> str:
     return {Mark.OK: passed, Mark.FAILED: failed, Mark.NOT_REACHED: "not checked"}[mark]
+
+
+def _revocation(findings: Findings, mark: Mark) -> str:
+    if mark is Mark.NOT_REACHED and failed_check(findings) is None:
+        return f"not looked at: {shown(findings.not_looked)}"
+    return _word(mark, "not revoked", "revoked")
 
 
 def _begin(findings: Findings) -> str:
