@@ -21,14 +21,16 @@ from rich_click import RichCommand
 from gateway.access.query import entries, follow
 from gateway.app import Gateway
 from gateway.cli.log_lines import render
-from gateway.cli.run import configure_logging, load, run_until_stopped
+from gateway.cli.run import CANNOT_REACH, configure_logging, read_or_exit, run_until_stopped
 from gateway.demo import maintenance
+from gateway.plan import Plan
 from gateway.starting import AddressError
 
 CLIENT, SECRET = "nightly-batch", "nightly-batch-secret"  # the demo's own, as config/issuer.yaml says
-SAMPLE_PORT = 9000
-IN_A_CLONE = Path("config/gateway.yaml")
-PACKAGED = Path(maintenance.__file__).parent / "config" / "gateway.yaml"
+FOLDER = Path("config")
+FILES = ("gateway.yaml", "issuer.yaml")
+PACKAGED = Path(maintenance.__file__).parent / "config"
+IN_A_CLONE = Path(maintenance.__file__).parents[2] / "config"
 
 
 @click.command(cls=RichCommand)
@@ -37,23 +39,23 @@ def demo() -> None:
 
     Starts the embedded authorization server (8081), a sample maintenance API (9000), the gateway (8080) and its admin
     listener (9901) on 127.0.0.1, prints what to type in a second terminal, and shows the access log as it comes.
-    Ctrl-C ends it. It uses config/gateway.yaml of this folder, or its own copy where there is none.
+    Ctrl-C ends it. It uses config/gateway.yaml of this folder; where there is none, it puts its own there, and its
+    issuer.yaml. Change them, add clients, and see what happens.
     """
     configure_logging(logging.WARNING)
-    file = IN_A_CLONE if IN_A_CLONE.exists() else PACKAGED
-    gateway = load(file)
+    file = _own_files()
+    plan = read_or_exit(file)
+    port = sample_port(plan)
     console = Console(highlight=False)
 
     @asynccontextmanager
     async def sample_and_log(gateway: Gateway) -> AsyncIterator[None]:
         try:
-            sample = await maintenance.start(port=SAMPLE_PORT)
+            sample = await maintenance.start(port=port)
         except OSError as error:
             await gateway.close()
-            raise AddressError(
-                f"sample API: 127.0.0.1:{SAMPLE_PORT} cannot be listened on: {error.strerror}"
-            ) from error
-        console.print(welcome(file, gateway))
+            raise AddressError(f"sample API: 127.0.0.1:{port} cannot be listened on: {error.strerror}") from error
+        console.print(welcome(file, plan, gateway, sample.port))
         tail = _Tail(gateway.log_path, console)
         try:
             yield
@@ -61,11 +63,35 @@ def demo() -> None:
             await sample.close()
             await asyncio.to_thread(tail.end)
 
-    run_until_stopped(gateway, sample_and_log)
+    run_until_stopped(Gateway(plan), sample_and_log)
 
 
-def welcome(file: Path, gateway: Gateway) -> str:
-    """What runs, and what to type next."""
+def _own_files() -> Path:
+    """The gateway's file of this folder, put there where there is none."""
+    file = FOLDER / FILES[0]
+    if file.exists():
+        return file
+    source = PACKAGED if PACKAGED.exists() else IN_A_CLONE
+    try:
+        FOLDER.mkdir(exist_ok=True)
+        for name in FILES:
+            if not (FOLDER / name).exists():
+                shutil.copyfile(source / name, FOLDER / name)
+    except OSError as error:
+        click.echo(f"{error.filename} cannot be written: {error.strerror}", err=True)
+        raise click.exceptions.Exit(CANNOT_REACH) from error
+    return file
+
+
+def sample_port(plan: Plan) -> int:
+    """Where the gateway looks for the sample API; 0, for any free port, where its rules know no such upstream."""
+    upstream = plan.upstreams.get("maintenance")
+    return upstream.settings.addresses[0].port if upstream is not None else 0
+
+
+def welcome(file: Path, plan: Plan, gateway: Gateway, sample: int) -> str:
+    """What runs, and what to type next; `sample` is the port of the sample API."""
+    issuer = next((plan.issuers[name].terms.issuer for name in plan.embedded), "none")
     basic = base64.b64encode(f"{CLIENT}:{SECRET}".encode()).decode()
     api = f"http://127.0.0.1:{gateway.port}"
     command = "scopegate" if shutil.which("scopegate") else os.path.relpath(sys.argv[0])
@@ -73,8 +99,8 @@ def welcome(file: Path, gateway: Gateway) -> str:
 [bold]Scopegate runs.[/bold] Rules: {file}   Access log: {gateway.log_path}
 
   gateway               {api}
-  authorization server  http://127.0.0.1:8081
-  sample API            http://127.0.0.1:{SAMPLE_PORT}  [dim](behind the gateway)[/dim]
+  authorization server  {issuer}
+  sample API            http://127.0.0.1:{sample}  [dim](behind the gateway)[/dim]
   operators             http://127.0.0.1:{gateway.admin_port}/status.json  /metrics  /readyz
 
 [bold]Type in a second terminal[/bold]
@@ -82,7 +108,7 @@ def welcome(file: Path, gateway: Gateway) -> str:
   [dim]# a token, by the client-credentials grant[/dim]
   curl -s -H 'Authorization: Basic {basic}' \\
     -H 'Content-Type: application/x-www-form-urlencoded;charset=UTF-8' \\
-    --request POST http://127.0.0.1:8081/oauth2/v1/token \\
+    --request POST {issuer}/oauth2/v1/token \\
     -d 'grant_type=client_credentials&scope=jobs.read' | tee token.json
   TOKEN=$(sed 's/.*"access_token": *"\\([^"]*\\)".*/\\1/' token.json)
 

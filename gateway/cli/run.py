@@ -69,12 +69,7 @@ def run(file: Path, workers: int) -> None:
     Exit code 3 means a bad configuration or file, 4 an address that cannot be listened on.
     """
     configure_logging(logging.INFO)
-    _run(_supervise(file, _read_or_exit(file), workers))
-
-
-def load(file: Path) -> Gateway:
-    """The gateway that a file describes; with errors in it, they are printed and the command ends."""
-    return Gateway(_read_or_exit(file))
+    _run(_supervise(file, read_or_exit(file), workers))
 
 
 def read(file: Path) -> Plan | list[ConfigError]:
@@ -83,7 +78,8 @@ def read(file: Path) -> Plan | list[ConfigError]:
     return build.plan(config, file.parent, revision(file)) if isinstance(config, GatewayConfig) else config
 
 
-def _read_or_exit(file: Path) -> Plan:
+def read_or_exit(file: Path) -> Plan:
+    """What a file says; with errors in it, they are printed and the command ends."""
     found = read(file)
     if isinstance(found, Plan):
         return found
