@@ -25,14 +25,16 @@ class AccessLog:
 
     Args:
         path: the file, appended to, its folder made if needed; "-" is standard output.
+        name: what messages call it.
         capacity: lines that may wait; more are dropped and counted, since a full disk must not stop requests.
 
     Raises:
         OSError: the file can't be opened.
     """
 
-    def __init__(self, path: str, capacity: int = 65_536) -> None:
+    def __init__(self, path: str, *, name: str = "access log", capacity: int = 65_536) -> None:
         self.path = path
+        self._name = name
         self.written = 0
         self.dropped = 0
         self.error: str | None = None
@@ -43,7 +45,7 @@ class AccessLog:
         self._batch: asyncio.Future[str | None] | None = None
         self._reopen_asked = False
         self._loop = asyncio.get_running_loop()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="access-log")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name.replace(" ", "-"))
         self._file = _open(path)
 
     def write(self, line: bytes) -> None:
@@ -73,7 +75,7 @@ class AccessLog:
         else:
             self.dropped += self._in_flight
         if failure != self.error:
-            log.error("access log %s: %s", self.path, failure or "is written again")
+            log.error("%s %s: %s", self._name, self.path, failure or "is written again")
             self.error = failure
         self._in_flight = 0
         self._batch = None

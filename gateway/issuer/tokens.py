@@ -26,6 +26,7 @@ class IssuedToken:
         expires_in: its lifetime in seconds.
         jti: names it in logs.
         kid: of the key that signed it; None: it is opaque.
+        algorithm: of that key.
         token_type: how it is presented (RFC 6749 §7.1).
         claims: what it says, or stands for.
     """
@@ -35,6 +36,7 @@ class IssuedToken:
     grant: Grant
     jti: str
     kid: str | None
+    algorithm: str | None
     token_type: TokenType
     claims: Mapping[str, Any]
 
@@ -76,11 +78,11 @@ class TokenMint:
         if self.settings.format(client, grant.audience) == "opaque":
             if self.keep_opaque is None:
                 raise StateError("opaque tokens are not kept here: write token_format: jwt")
-            token, kid = self.keep_opaque(claims), None
+            token, kid, algorithm = self.keep_opaque(claims), None, None
         else:
             key = self.signing_key()
-            token, kid = _signed(claims, key, typ=None if oracle else "at+jwt"), key.kid
-        return IssuedToken(token, lifetime, grant, claims["jti"], kid, token_type, claims)
+            token, kid, algorithm = _signed(claims, key, typ=None if oracle else "at+jwt"), key.kid, key.algorithm
+        return IssuedToken(token, lifetime, grant, claims["jti"], kid, algorithm, token_type, claims)
 
     def _claims(self, client_id: str, grant: Grant, lifetime: int) -> dict[str, Any]:
         """The claims of RFC 9068 §2.2."""
