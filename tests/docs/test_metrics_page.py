@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.admin.metrics import render
 from gateway.admin.server import AdminServer
 from gateway.admin.snapshot import (
+    CredentialsSnapshot,
     IssuerSnapshot,
     RevocationsSnapshot,
     Snapshot,
@@ -45,6 +46,7 @@ SNAPSHOT = Snapshot(
     ),
     upstreams=(UpstreamSnapshot("u", "u.example", 1, 1, 0, 0, (TargetSnapshot("u.example", 1, 1, 0),)),),
     tls=TlsSnapshot(loaded_at=1.0, expires_at=2.0, error=None, handshake_failures=0, last_failure=None),
+    credentials=(CredentialsSnapshot("c", 1.0, 2.0, None, None),),
     workers=(WorkerSnapshot(worker=1, pid=7, generation=1, state="ready", started_at=1.0, connections=1),),
 )
 
