@@ -36,7 +36,7 @@ def issued(token: IssuedToken) -> web.Response:
     """The answer of RFC 6749 §5.1; `scope` is always told."""
     document = {
         "access_token": token.access_token,
-        "token_type": "Bearer",
+        "token_type": token.token_type,
         "expires_in": token.expires_in,
         "scope": " ".join(token.grant.scopes),
     }

@@ -9,7 +9,10 @@ _LONGEST_DESCRIPTION = 400
 
 
 class TokenErrorCode(StrEnum):
-    """RFC 6749 §5.2, and `invalid_target` of RFC 8707 §2."""
+    """RFC 6749 §5.2; `invalid_target` of RFC 8707 §2, `invalid_dpop_proof` of RFC 9449 §5.
+
+    `temporarily_unavailable` is RFC 6749 §4.1.2.1's: the server's own fault has no word at the token endpoint.
+    """
 
     INVALID_REQUEST = "invalid_request"
     INVALID_CLIENT = "invalid_client"
@@ -18,6 +21,8 @@ class TokenErrorCode(StrEnum):
     UNSUPPORTED_GRANT_TYPE = "unsupported_grant_type"
     INVALID_SCOPE = "invalid_scope"
     INVALID_TARGET = "invalid_target"
+    INVALID_DPOP_PROOF = "invalid_dpop_proof"
+    TEMPORARILY_UNAVAILABLE = "temporarily_unavailable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,8 @@ class TokenError:
     @property
     def status(self) -> int:
         """The HTTP status: 400, unless RFC 6749 §5.2 or RFC 6585 §4 (too many requests) has a better one."""
+        if self.code is TokenErrorCode.TEMPORARILY_UNAVAILABLE:
+            return 503
         if self.retry_after is not None:
             return 429
         return 401 if self.challenge else 400

@@ -79,7 +79,7 @@ class RunningIssuer:
             self._rotation = Rotation(self._state, key_plan(self._settings), self._clock)
             ring = KeyRing(self._rotation.plan, await asyncio.to_thread(self._rotation.step), self._clock)
             self._following = asyncio.create_task(_follow(self._rotation, ring, self._stop))
-            self._server = AuthorizationServer(self._settings, ring, self._clock)
+            self._server = AuthorizationServer(self._settings, ring, self._clock, self._state, base=self._base)
             self._runner = web.AppRunner(
                 self._server.application(),
                 access_log=None,

@@ -2,20 +2,24 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TypeAlias
 
 import orjson
 from aiohttp import web
 
 from gateway.issuer.answers import issued, only_post, refusal, request_form
-from gateway.issuer.authentication import AuthenticationMemory
+from gateway.issuer.authentication import AuthenticationMemory, ClientAuthenticator
+from gateway.issuer.client_request import client_request
 from gateway.issuer.errors import TokenError, allowed_text
 from gateway.issuer.form import MOST_BODY_BYTES
 from gateway.issuer.key_ring import KeyRing
 from gateway.issuer.metadata import JWKS_PATH, TOKEN_PATH, issuer_path, metadata, metadata_paths
 from gateway.issuer.settings import IssuerSettings
+from gateway.issuer.state import IssuerState
 from gateway.issuer.token_endpoint import TokenEndpoint
 from gateway.issuer.tokens import IssuedToken
+from gateway.issuer.used_assertions import UsedAssertions
 
 _log = logging.getLogger(__name__)
 
@@ -26,18 +30,32 @@ _Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class AuthorizationServer:
-    """Token endpoint, keys, metadata and health of one issuer."""
+    """Token endpoint, keys, metadata and health of one issuer.
 
-    def __init__(
+    Args:
+        settings: issuer.yaml.
+        keys: that are published, and sign.
+        clock: seconds since the epoch.
+        state: keeps what must outlive a restart.
+        base: the folder of issuer.yaml.
+        authorities: the certificates, as DER, of those who vouch for clients' certificates at the moment.
+        body_seconds: for a body to arrive.
+    """
+
+    def __init__(  # noqa: PLR0913 - what the server is made of, each by its name
         self,
         settings: IssuerSettings,
         keys: KeyRing,
         clock: Callable[[], float],
+        state: IssuerState,
         *,
+        base: Path = Path(),
+        authorities: Callable[[], frozenset[bytes]] = frozenset,
         body_seconds: float = _BODY_SECONDS,
     ) -> None:
-        self._ring, self._clock = keys, clock
-        self._memory = AuthenticationMemory(clock)
+        self._ring = keys
+        self._base = base
+        self._memory = AuthenticationMemory(clock, UsedAssertions(state, clock), authorities)
         self._body_seconds = body_seconds
         self._issuer = settings.issuer
         self.adopt(settings)
@@ -49,7 +67,8 @@ class AuthorizationServer:
         """
         scopes = (scope for defined in settings.resources.values() for scope in defined)
         description = orjson.dumps(metadata(settings.issuer, scopes))
-        self._endpoint = TokenEndpoint(settings, self._ring.signing_key, self._clock, self._memory)
+        self._authenticator = ClientAuthenticator(settings, self._memory, self._base)
+        self._endpoint = TokenEndpoint(settings, self._ring.signing_key, self._authenticator, self._memory)
         self._metadata = description
 
     def application(self) -> web.Application:
@@ -62,7 +81,16 @@ class AuthorizationServer:
             app.router.add_get(path, self._describe)
         app.router.add_get("/healthz", _health)
         app.on_response_prepare.append(_nameless)
+        app.on_cleanup.append(self._close)
         return app
+
+    @property
+    def own_certificates(self) -> frozenset[bytes]:
+        """The certificates, as DER, that clients may show in mutual TLS though nobody vouches for them."""
+        return self._authenticator.own_certificates
+
+    async def _close(self, _app: web.Application) -> None:
+        await self._memory.close()
 
     async def _keys(self, _request: web.Request) -> web.Response:
         published = self._ring.published
@@ -83,8 +111,7 @@ class AuthorizationServer:
         form = await request_form(request, self._body_seconds)
         if isinstance(form, TokenError):
             return form
-        authorizations = request.headers.getall("Authorization", [])
-        outcome = await endpoint.answer(authorizations, form, request.remote or "")
+        outcome = await endpoint.answer(client_request(request, form))
         if isinstance(outcome, TokenError):
             _log.info("refused %s: %s: %s", request.remote, outcome.code.value, allowed_text(outcome.description))
         return outcome

@@ -3,6 +3,7 @@
 import math
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
 
 class Throttle:
@@ -41,3 +42,20 @@ class Throttle:
         if failures is None or len(failures) < self._limit:
             return 0.0
         return failures[0] + self._window - now
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt to authenticate: as which clients, from where."""
+
+    throttle: Throttle
+    client_ids: frozenset[str]
+    address: str
+
+    def retry_after(self) -> int | None:
+        """Whole seconds until it may be made; None when it may be made now."""
+        return self.throttle.retry_after(self.client_ids, self.address)
+
+    def failed(self) -> None:
+        """Note that it failed."""
+        self.throttle.failed(self.client_ids, self.address)

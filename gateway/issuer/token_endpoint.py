@@ -1,12 +1,15 @@
 """The token endpoint's decision, without HTTP: a form and a client's proof in, a token or a refusal out."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from gateway.issuer.authentication import AuthenticationMemory, ClientAuthenticator
+from gateway.issuer.binding import confirmation
+from gateway.issuer.client_request import ClientRequest
 from gateway.issuer.errors import TokenError, TokenErrorCode
 from gateway.issuer.form import Form
 from gateway.issuer.keys import SigningKey
+from gateway.issuer.metadata import TOKEN_PATH
 from gateway.issuer.scopes import choose
 from gateway.issuer.settings import IssuerSettings
 from gateway.issuer.tokens import IssuedToken, TokenMint
@@ -21,19 +24,22 @@ class TokenEndpoint:
         self,
         settings: IssuerSettings,
         signing_key: Callable[[], SigningKey],
-        clock: Callable[[], float],
+        authenticator: ClientAuthenticator,
         memory: AuthenticationMemory,
     ) -> None:
         self._settings = settings
-        self._authenticator = ClientAuthenticator(settings.clients, memory)
-        self._mint = TokenMint(settings, signing_key, clock)
+        self._address = settings.issuer.rstrip("/") + TOKEN_PATH
+        self._authenticator = authenticator
+        self._memory = memory
+        self._mint = TokenMint(settings, signing_key, memory.clock)
 
-    async def answer(self, authorizations: Sequence[str], form: Form, address: str) -> IssuedToken | TokenError:
-        """Answer one request; `authorizations` are all values of that field, `address` is the peer's."""
+    async def answer(self, request: ClientRequest) -> IssuedToken | TokenError:
+        """Answer one request."""
+        form = request.form
         wrong_grant = _wrong_grant(form)
         if wrong_grant is not None:
             return wrong_grant
-        client = await self._authenticator.authenticate(authorizations, form, address)
+        client = await self._authenticator.authenticate(request)
         if isinstance(client, TokenError):
             return client
         if not client.settings.may_use_client_credentials:
@@ -45,7 +51,10 @@ class TokenEndpoint:
         grant = choose(applicable, form.get("scope"), form.resources, self._settings.unknown_scopes)
         if isinstance(grant, TokenError):
             return grant
-        token = self._mint.mint(client.client_id, client.settings, grant, None)
+        bound_to = confirmation(client, request, self._address, self._memory.proofs, self._memory.clock())
+        if isinstance(bound_to, TokenError):
+            return bound_to
+        token = self._mint.mint(client.client_id, client.settings, grant, bound_to)
         _log.info("issued %s to %a: %s at %s", token.jti, client.client_id, " ".join(grant.scopes), grant.audience)
         return token
 

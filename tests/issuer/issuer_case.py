@@ -1,7 +1,11 @@
 """The issuer that the tests in this folder talk to."""
 
 import base64
+import shutil
+import tempfile
+import weakref
 from functools import lru_cache
+from pathlib import Path
 from urllib.parse import quote_plus
 
 from gateway.issuer.key_ring import KeyRing
@@ -10,6 +14,7 @@ from gateway.issuer.rotation import key_plan
 from gateway.issuer.secrets import ScryptCost, hash_secret
 from gateway.issuer.server import AuthorizationServer
 from gateway.issuer.settings import IssuerSettings, parse
+from gateway.issuer.state import IssuerState
 
 CHEAP = ScryptCost(n=16, r=1, p=1)
 ISSUER = "https://issuer.example"
@@ -66,10 +71,25 @@ def keys() -> tuple[SigningKey, ...]:
     return create_key("RS256"), create_key("ES256")
 
 
-def server(clock: Clock | None = None, text: str = TEXT, *, body_seconds: float = 10.0) -> AuthorizationServer:
+def a_state(clock: Clock | None = None) -> IssuerState:
+    """A state of its own in a folder that goes with it."""
+    folder = tempfile.mkdtemp()
+    state = IssuerState.open(f"{folder}/issuer.db", clock or Clock())
+    weakref.finalize(state, shutil.rmtree, folder)
+    return state
+
+
+def server(
+    clock: Clock | None = None,
+    text: str = TEXT,
+    *,
+    state: IssuerState | None = None,
+    base: Path = Path(),
+    body_seconds: float = 10.0,
+) -> AuthorizationServer:
     said, clock = settings(text), clock or Clock()
     ring = KeyRing.of(key_plan(said), keys(), clock)
-    return AuthorizationServer(said, ring, clock, body_seconds=body_seconds)
+    return AuthorizationServer(said, ring, clock, state or a_state(clock), base=base, body_seconds=body_seconds)
 
 
 def basic(client_id: str, secret: str, *, encoded: bool = True) -> dict[str, str]:
