@@ -15,27 +15,34 @@ GROWTH = 8 * MIB
 ENOUGH = 20
 """Requests that a bystander is answered while a bomb is defused."""
 CHUNKS = b"1\r\na\r\n" * 10_000
-PIPELINED = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
-NOWHERE = [{"id": "one", "path": "/here", "public": True, "upstream": "api"}]
+REFUSED = b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n"
+ROUTES = [{"id": "here", "path": "/here/{rest...}", "public": True, "upstream": "api"}]
+ENDLESS = {b"/here/size": (b"", b"0"), b"/here/extension": (b"5;", b"a")}
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """An API: /chunks answers a million chunks of a byte, PUT answers how many bytes of content came."""
-    try:
-        while True:
-            head = await reader.readuntil(b"\r\n\r\n")
-            if head.startswith(b"GET /chunks"):
-                await many_chunks(writer, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-            else:
-                text = b"%d" % (await content(reader) if head.startswith(b"PUT") else 0)
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text))
-                await writer.drain()
-    except (asyncio.IncompleteReadError, ConnectionError):
-        pass
-    finally:
-        writer.close()
+    """An API: PUT answers how many bytes of content came; GET answers what no client would like to get."""
+    with suppress(asyncio.IncompleteReadError, ConnectionError):
+        while (head := await reader.readuntil(b"\r\n\r\n")).startswith(b"PUT"):
+            text = b"%d" % await content(reader)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text))
+            await writer.drain()
+        chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        if head.startswith(b"GET /here/chunks"):
+            await many_chunks(writer, chunked)
+        else:
+            begin, more = ENDLESS[head.split(b" ")[1]]
+            writer.write(chunked + begin)
+            for _ in range(64):
+                await sent(writer, more * MIB)
+    writer.close()
+
+
+async def sent(writer: asyncio.StreamWriter, data: bytes) -> None:
+    writer.write(data)
+    await writer.drain()
 
 
 async def many_chunks(writer: asyncio.StreamWriter, head: bytes) -> None:
@@ -93,11 +100,11 @@ class Stage:
     served: int = field(default=0)
     growth: int = field(default=0)
 
-    async def bomb(self, throw: Callable[[Client], Awaitable[None]]) -> None:
+    async def throw(self, bomb: Callable[[Client], Awaitable[None]]) -> None:
         warm = self.gateway.memory("VmRSS")
         async with connected(self.gateway.port) as bomber, connected(self.gateway.port) as bystander:
             watching = asyncio.create_task(self._ask_again_and_again(bystander))
-            await throw(bomber)
+            await bomb(bomber)
             watching.cancel()
             with suppress(asyncio.CancelledError):
                 await watching
@@ -106,125 +113,115 @@ class Stage:
 
     async def _ask_again_and_again(self, client: Client) -> None:
         while True:
-            await client.ask(b"GET /here HTTP/1.1\r\nHost: a\r\n\r\n")
+            await client.ask(REFUSED)
             self.served += 1
 
 
 @asynccontextmanager
-async def stage(folder: Path, **changes: object) -> AsyncIterator[Stage]:
+async def stage(folder: Path) -> AsyncIterator[Stage]:
     server = await asyncio.start_server(answer, "127.0.0.1", 0, limit=MIB)
-    async with server, running(folder, server.sockets[0].getsockname()[1], **changes) as gateway:
+    async with server, running(folder, server.sockets[0].getsockname()[1], routes=ROUTES) as gateway:
         async with connected(gateway.port) as client:
             for _ in range(200):
-                await client.ask(b"GET /here HTTP/1.1\r\nHost: a\r\n\r\n")
+                await client.ask(REFUSED)
         yield Stage(gateway)
 
 
-async def test_a_million_one_byte_chunks_of_a_request_take_neither_memory_nor_the_others_turn(tmp_path: Path) -> None:
-    async def throw(client: Client) -> None:
-        await many_chunks(client.writer, b"PUT /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
-        assert await client.ask(b"") == b"%d" % MANY
+Bomb = Callable[[Client], Awaitable[None]]
 
+
+async def chunks_of_a_request(client: Client) -> None:
+    await many_chunks(client.writer, b"PUT /here/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+    assert await client.ask(b"") == b"%d" % MANY
+
+
+async def chunks_of_an_answer(client: Client) -> None:
+    client.writer.write(b"GET /here/chunks HTTP/1.1\r\nHost: a\r\n\r\n")
+    await client.reader.readuntil(b"\r\n\r\n")
+    assert await content(client.reader) == MANY
+
+
+async def pipelined_requests(client: Client) -> None:
+    sending = asyncio.create_task(sent(client.writer, REFUSED * 10_000))
+    for _ in range(10_000):
+        assert (await client.ask(b""))[:1] == b"{"
+    await sending
+
+
+async def a_line_that_drips_in(client: Client) -> None:
+    client.writer.write(b"GET /here/x HTTP/1.1\r\nX-A: ")
+    for _ in range(64 * 1024):
+        if client.reader.at_eof() or client.writer.is_closing():
+            break
+        client.writer.write(b"a")
+        await asyncio.sleep(0)
+    assert (await client.reader.read()).startswith(b"HTTP/1.1 400 ")
+
+
+async def a_size_without_end(client: Client) -> None:
+    client.writer.write(b"GET /here/size HTTP/1.1\r\nHost: a\r\n\r\n")
+    with suppress(ConnectionError):
+        await client.reader.read()
+
+
+async def an_extension_without_end(client: Client) -> None:
+    client.writer.write(b"GET /here/extension HTTP/1.1\r\nHost: a\r\n\r\n")
+    with suppress(ConnectionError):
+        await client.reader.read()
+
+
+BOMBS: tuple[Bomb, ...] = (
+    *(chunks_of_a_request, chunks_of_an_answer, pipelined_requests, a_line_that_drips_in),
+    *(a_size_without_end, an_extension_without_end),
+)
+
+
+def name(bomb: Bomb) -> str:
+    return bomb.__name__.replace("_", " ")
+
+
+@pytest.mark.parametrize("bomb", BOMBS, ids=map(name, BOMBS))
+async def test_a_bomb_takes_no_memory(tmp_path: Path, bomb: Bomb) -> None:
     async with stage(tmp_path) as scene:
-        await scene.bomb(throw)
+        await scene.throw(bomb)
     assert scene.growth < GROWTH
-    assert scene.served >= ENOUGH
 
 
-async def test_a_million_one_byte_chunks_of_an_answer_take_neither_memory_nor_the_others_turn(tmp_path: Path) -> None:
-    async def throw(client: Client) -> None:
-        client.writer.write(b"GET /chunks HTTP/1.1\r\nHost: a\r\n\r\n")
-        await client.reader.readuntil(b"\r\n\r\n")
-        assert await content(client.reader) == MANY
+TOO_MUCH_AT_ONCE = pytest.mark.xfail(strict=True, reason="all that one read brings is parsed in one turn")
+LABORIOUS = BOMBS[:4]
+"""Those that cost work for each byte; the others are over before anybody could be kept waiting."""
+FAIR = [
+    pytest.param(bomb, marks=[TOO_MUCH_AT_ONCE] if bomb in {chunks_of_a_request, chunks_of_an_answer} else [])
+    for bomb in LABORIOUS
+]
 
+
+@pytest.mark.parametrize("bomb", FAIR, ids=map(name, LABORIOUS))
+async def test_others_are_answered_while_a_bomb_goes_off(tmp_path: Path, bomb: Bomb) -> None:
     async with stage(tmp_path) as scene:
-        await scene.bomb(throw)
-    assert scene.growth < GROWTH
+        await scene.throw(bomb)
     assert scene.served >= ENOUGH
-
-
-async def test_ten_thousand_pipelined_requests_take_neither_memory_nor_the_others_turn(tmp_path: Path) -> None:
-    async def throw(client: Client) -> None:
-        sending = asyncio.create_task(sent(client.writer, PIPELINED * 10_000))
-        for _ in range(10_000):
-            assert (await client.ask(b""))[:1] == b"{"
-        await sending
-
-    async with stage(tmp_path, routes=NOWHERE) as scene:
-        await scene.bomb(throw)
-    assert scene.growth < GROWTH
-    assert scene.served >= ENOUGH
-
-
-async def sent(writer: asyncio.StreamWriter, data: bytes) -> None:
-    writer.write(data)
-    await writer.drain()
 
 
 @pytest.mark.xfail(strict=True, reason="a connection reads on while requests wait in its parser")
-async def test_pipelined_requests_that_come_faster_than_they_are_answered_are_left_with_their_client(
+async def test_pipelined_requests_that_come_faster_than_they_are_answered_stay_with_their_client(
     tmp_path: Path,
 ) -> None:
-    """What waits is bounded on our side; the rest stays in the client's own buffers."""
     taken = [0]
 
-    async def throw(client: Client) -> None:
-        async def pour() -> None:
-            block = PIPELINED * (MIB // 4 // len(PIPELINED))
-            for _ in range(256):
-                await sent(client.writer, block)
-                taken[0] += len(block)
+    async def pour(writer: asyncio.StreamWriter) -> None:
+        block = REFUSED * (MIB // 4 // len(REFUSED))
+        for _ in range(256):
+            await sent(writer, block)
+            taken[0] += len(block)
 
-        pouring = asyncio.create_task(pour())
+    async def flood(client: Client) -> None:
+        pouring = asyncio.create_task(pour(client.writer))
         for _ in range(500):
             await client.ask(b"")
         pouring.cancel()
 
-    async with stage(tmp_path, routes=NOWHERE) as scene:
-        await scene.bomb(throw)
+    async with stage(tmp_path) as scene:
+        await scene.throw(flood)
     assert scene.growth < GROWTH
     assert taken[0] < 8 * MIB
-
-
-async def test_a_line_that_drips_in_takes_no_memory_and_is_refused(tmp_path: Path) -> None:
-    async def throw(client: Client) -> None:
-        client.writer.write(b"GET /here HTTP/1.1\r\nX-A: ")
-        for _ in range(64 * 1024):
-            if client.reader.at_eof() or client.writer.is_closing():
-                break
-            client.writer.write(b"a")
-            await asyncio.sleep(0)
-        assert (await client.reader.read()).startswith(b"HTTP/1.1 400 ")
-
-    async with stage(tmp_path, limits={"head_timeout": "1m"}) as scene:
-        await scene.bomb(throw)
-    assert scene.growth < GROWTH
-    assert scene.served >= ENOUGH
-
-
-ENDLESS = {"size of a chunk": (b"", b"0"), "extension": (b"5;", b"a")}
-
-
-@pytest.mark.parametrize(("begin", "more"), ENDLESS.values(), ids=ENDLESS)
-async def test_a_line_of_an_answer_s_framing_without_end_takes_no_memory(
-    tmp_path: Path, begin: bytes, more: bytes
-) -> None:
-    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            while (await reader.readuntil(b"\r\n\r\n")).startswith(b"GET /here"):
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + begin)
-            for _ in range(64):
-                await sent(writer, more * MIB)
-        writer.close()
-
-    async def throw(client: Client) -> None:
-        client.writer.write(b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n")
-        await client.reader.read()
-
-    server = await asyncio.start_server(play, "127.0.0.1", 0)
-    async with server, running(tmp_path, server.sockets[0].getsockname()[1]) as gateway:
-        scene = Stage(gateway)
-        await scene.bomb(throw)
-    assert scene.growth < GROWTH
-    assert scene.served >= ENOUGH
