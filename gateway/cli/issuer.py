@@ -13,6 +13,7 @@ from rich_click import RichCommand, RichGroup
 
 from gateway.cli.issuer_check import BAD_CONFIGURATION, DEFAULT_FILE, check
 from gateway.cli.issuer_client import client
+from gateway.cli.issuer_keys import keys
 from gateway.client.secret_file import parse_secret
 from gateway.issuer.errors import StateError
 from gateway.issuer.reading import Reading, read_settings
@@ -31,6 +32,7 @@ def issuer() -> None:
 
 issuer.add_command(check)
 issuer.add_command(client)
+issuer.add_command(keys)
 
 
 @issuer.command("run", cls=RichCommand)

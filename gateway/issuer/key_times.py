@@ -12,6 +12,7 @@ The next key signs from the moment at which this one is retired.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import Literal, TypeAlias
 
 from gateway.issuer.keys import Algorithm
@@ -124,3 +125,8 @@ def is_due(keys: Sequence[KeyTimes], plan: Plan, now: float) -> bool:
 def followed(keys: Iterable[KeyTimes], at: float) -> tuple[KeyTimes, ...]:
     """The same keys when another one signs from then on."""
     return tuple(key.retired(at) if key.retired_at is None or key.retired_at > at else key for key in keys)
+
+
+def shortest_rotation(longest_lifetime: float) -> int:
+    """Seconds that a key has to sign, so that no more than MOST_KEYS are published when tokens live that long."""
+    return ceil((longest_lifetime + LONGEST_LEEWAY) / (MOST_KEYS - 2))

@@ -5,7 +5,7 @@ two servers make one key. Every call blocks; use a thread.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from sqlalchemy import Connection, delete, insert, select, update
 
@@ -19,6 +19,11 @@ from gateway.issuer.tables import SIGNING_KEYS
 
 _TIMES = [SIGNING_KEYS.c[name] for name in KeyTimes.__dataclass_fields__]
 _JUST_NOW = 60.0
+"""Seconds after its retirement within which a server with other settings may still say how long its tokens live."""
+
+
+class TooManyKeysError(StateError):
+    """As many keys are published as gateways take, so none can be added; says what to do."""
 
 
 class Rotation:
@@ -34,7 +39,7 @@ class Rotation:
         self.plan = plan
         self._state = state
         self._clock = clock
-        self._read: dict[str, SigningKey] = {}
+        self._keys: dict[str, SigningKey] = {}
 
     def times(self) -> tuple[KeyTimes, ...]:
         """Every key's times, oldest first, as they stand in the state."""
@@ -48,46 +53,51 @@ class Rotation:
             StateError: the state cannot be used, or the passphrase is not the one.
         """
         times = self.times()
-        if self._has_work(times):
-            times = self._work(times)
-        missing = [each.kid for each in times if each.kid not in self._read]
-        if missing:
-            self._load()
+        if self._has_work(times, self._clock()):
+            times = self._work()
+        if any(each.kid not in self._keys for each in times):
+            with self._state.alone() as connection:
+                self._load(connection)
         # What another process removed meanwhile is not missed.
-        return tuple(ScheduledKey(each, self._read[each.kid]) for each in times if each.kid in self._read)
+        found = tuple(ScheduledKey(each, self._keys[each.kid]) for each in times if each.kid in self._keys)
+        self._keys = {each.key.kid: each.key for each in found}
+        return found
 
-    def rotate(self, *, at_once: bool = False) -> KeyTimes:
+    def rotate(self, *, at_once: bool = False) -> tuple[KeyTimes, bool]:
         """Replace the key that signs: by the next one if there is one already, else by a new one.
 
-        Returns the key that follows. `at_once` lets it sign now, though it was not published ahead.
+        Returns the key that follows, and whether it is new. `at_once` lets it sign now, though nobody may have it yet.
 
         Raises:
-            StateError: also where too many keys are published.
+            TooManyKeysError: as many keys are published as gateways take.
+            StateError: the state cannot be used, or the passphrase is not the one.
         """
         made = create_key(self.plan.algorithm)
         with self._state.alone() as connection:
-            now = self._clock()
-            times = _times(connection)
+            now, times = self._begin(connection)
             waiting = upcoming(times, now)
             if waiting is None:
-                return self._add(connection, times, made, now, now if at_once else now + self.plan.ahead)
-            return self._hasten(connection, times, waiting, now) if at_once else waiting
+                if len(times) >= MOST_KEYS:
+                    raise self._too_many(len(times))
+                return self._add(connection, times, made, now, now if at_once else now + self.plan.ahead), True
+            return (self._hasten(connection, times, waiting, now) if at_once else waiting), False
 
     def withdraw(self, connection: Connection, kid: str) -> KeyTimes | None:
         """Remove a key within a transaction of `state.alone()`, as if it had never been; None where it is not there.
 
-        Tokens that it signed are refused as soon as a gateway has the key set anew. If it was the one that signs,
-        another takes over at once, which this returns; else the key that signs anyway.
+        Returns the key that signs then: another one takes over at once if it was this one.
+
+        Raises:
+            StateError: the passphrase is not the one.
         """
-        now = self._clock()
-        times = _times(connection)
-        if all(each.kid != kid for each in times):
+        now, times = self._begin(connection)
+        withdrawn = next((each for each in times if each.kid == kid), None)
+        if withdrawn is None:
             return None
-        connection.execute(delete(SIGNING_KEYS).where(SIGNING_KEYS.c.kid == kid))
-        withdrawn = next(each for each in times if each.kid == kid)
         left = tuple(each for each in times if each.kid != kid)
         if withdrawn.status(now) == "next":
-            left = _write(connection, left, (_unfollowed(each, withdrawn) for each in left))
+            left = tuple(each.retired(None) if each.retired_at == withdrawn.signs_from else each for each in left)
+        _write(connection, times, left)
         if any(each.status(now) == "signing" for each in left):
             return signing(left, self.plan.algorithm, now)
         waiting = upcoming(left, now)
@@ -95,21 +105,27 @@ class Rotation:
             return self._hasten(connection, left, waiting, now)
         return self._add(connection, left, create_key(self.plan.algorithm), now, now)
 
-    def _has_work(self, times: tuple[KeyTimes, ...]) -> bool:
-        now = self._clock()
-        return is_due(times, self.plan, now) or self._kept(times, now) != times
+    def _has_work(self, times: tuple[KeyTimes, ...], now: float) -> bool:
+        return self._is_due(times, now) or self._kept(times, now) != times
 
-    def _work(self, times: tuple[KeyTimes, ...]) -> tuple[KeyTimes, ...]:
+    def _is_due(self, times: tuple[KeyTimes, ...], now: float) -> bool:
+        return len(times) < MOST_KEYS and is_due(times, self.plan, now)
+
+    def _work(self) -> tuple[KeyTimes, ...]:
         """Look again, alone this time, and act."""
-        made = create_key(self.plan.algorithm) if is_due(times, self.plan, self._clock()) else None
+        made = create_key(self.plan.algorithm) if self._is_due(self.times(), self._clock()) else None
         with self._state.alone() as connection:
-            now = self._clock()
-            times = _times(connection)
-            times = _write(connection, times, self._kept(times, now))
-            if made is not None and is_due(times, self.plan, now):
-                first = signing(times, self.plan.algorithm, now) is None
-                self._add(connection, times, made, now, now if first else now + self.plan.ahead)
+            now, times = self._begin(connection)
+            if made is not None and self._is_due(times, now):
+                self._add(connection, times, made, now, now + self.plan.ahead if times else now)
             return _times(connection)
+
+    def _begin(self, connection: Connection) -> tuple[float, tuple[KeyTimes, ...]]:
+        """The time and the keys at the beginning of a change, when the passphrase is known to be the right one."""
+        self._load(connection)
+        now = self._clock()
+        times = _times(connection)
+        return now, _write(connection, times, self._kept(times, now))
 
     def _kept(self, times: tuple[KeyTimes, ...], now: float) -> tuple[KeyTimes, ...]:
         """Those that are still needed, for as long as their tokens may live."""
@@ -123,41 +139,34 @@ class Rotation:
     def _add(
         self, connection: Connection, times: tuple[KeyTimes, ...], made: SigningKey, now: float, signs_from: float
     ) -> KeyTimes:
-        if len(times) >= MOST_KEYS:
-            raise StateError(
-                f"{self._state}: {len(times)} keys are published, and gateways take no more: wait until some expire, "
-                "which `scopegate issuer keys list` shows"
-            )
         added = KeyTimes(made.kid, made.algorithm, now, signs_from, self.plan.longest_lifetime)
         _write(connection, times, followed(times, signs_from))
         row = asdict(added) | {"private_pem": made.private_pem(self._state.passphrase)}
         connection.execute(insert(SIGNING_KEYS).values(row))
-        self._read[made.kid] = made
         return added
 
     def _hasten(self, connection: Connection, times: tuple[KeyTimes, ...], waiting: KeyTimes, now: float) -> KeyTimes:
-        hastened = KeyTimes(waiting.kid, waiting.algorithm, waiting.created_at, now, waiting.longest_lifetime)
+        hastened = replace(waiting, signs_from=now)
         others = tuple(each for each in times if each.kid != waiting.kid)
         _write(connection, times, (*followed(others, now), hastened))
         return hastened
 
-    def _load(self) -> None:
-        """Read every private key; encrypt those that are not, though there is a passphrase."""
-        with self._state.read() as connection:
-            rows = connection.execute(select(SIGNING_KEYS)).all()
-        self._read = {row.kid: self._key(row.kid, row.algorithm, row.private_pem) for row in rows}
-        bare = [row.kid for row in rows if not is_encrypted(row.private_pem)]
-        if bare and self._state.passphrase is not None:
-            with self._state.alone() as connection:
-                for kid in bare:
-                    encrypted = self._read[kid].private_pem(self._state.passphrase)
-                    connection.execute(
-                        update(SIGNING_KEYS).where(SIGNING_KEYS.c.kid == kid).values(private_pem=encrypted)
-                    )
+    def _load(self, connection: Connection) -> None:
+        """Read every private key, and encrypt those that are not, though there is a passphrase."""
+        rows = connection.execute(select(SIGNING_KEYS)).all()
+        self._keys = {row.kid: self._key(row.kid, row.algorithm, row.private_pem) for row in rows}
+        if self._state.passphrase is None:
+            return
+        for row in rows:
+            if not is_encrypted(row.private_pem):
+                encrypted = self._keys[row.kid].private_pem(self._state.passphrase)
+                connection.execute(
+                    update(SIGNING_KEYS).where(SIGNING_KEYS.c.kid == row.kid).values(private_pem=encrypted)
+                )
 
     def _key(self, kid: str, algorithm: str, private_pem: str) -> SigningKey:
         try:
-            return self._read.get(kid) or read_key(algorithm, private_pem, self._state.passphrase)
+            return self._keys.get(kid) or read_key(algorithm, private_pem, self._state.passphrase)
         except PassphraseError as error:
             raise StateError(
                 f"{self._state}: the signing key {kid} {error}: name the file with its passphrase as `passphrase_file`"
@@ -166,6 +175,12 @@ class Rotation:
             raise StateError(
                 f"{self._state}: the signing key {kid} {error}: restore the state from a backup"
             ) from error
+
+    def _too_many(self, count: int) -> TooManyKeysError:
+        return TooManyKeysError(
+            f"{self._state}: {count} keys are published, which is the most: wait until some expire, "
+            "`scopegate issuer keys list` says when"
+        )
 
 
 def key_plan(settings: IssuerSettings) -> Plan:
@@ -189,7 +204,3 @@ def _write(connection: Connection, before: tuple[KeyTimes, ...], after: Iterable
         elif wanted[each.kid] != each:
             connection.execute(update(SIGNING_KEYS).where(row).values(asdict(wanted[each.kid])))
     return tuple(wanted.values())
-
-
-def _unfollowed(key: KeyTimes, withdrawn: KeyTimes) -> KeyTimes:
-    return key.retired(None) if key.retired_at == withdrawn.signs_from else key

@@ -23,6 +23,7 @@ from gateway.config.cross_checks import mapping
 from gateway.config.gateway_fields import KeysUrl
 from gateway.config.gateway_file import TlsConfig
 from gateway.config.redaction import masked
+from gateway.issuer.key_times import shortest_rotation
 from gateway.issuer.keys import Algorithm
 from gateway.issuer.scopes import Applicable, UnknownScopes, applicable_scopes
 from gateway.issuer.secrets import read_hash
@@ -248,6 +249,18 @@ class IssuerSettings(Section):
 _NOTHING_SPECIAL = ResourceSettings()
 
 
+def _faulty_rotation(settings: IssuerSettings) -> str | None:
+    every, ahead = settings.rotation.every, settings.rotation.publish_ahead
+    if every is None:
+        return None
+    if every <= ahead:
+        return "must be longer than publish_ahead: each key is published that long before it signs"
+    least = shortest_rotation(settings.longest_lifetime)
+    if every < least:
+        return f"must be at least {least}s: shorter, more keys would be published at a time than gateways take"
+    return None
+
+
 def parse(text: str, file: str, environ: Mapping[str, str]) -> IssuerSettings | list[ConfigError]:
     """Read the text of an issuer.yaml; `file` names it in errors, `environ` fills `${NAME}`.
 
@@ -260,6 +273,8 @@ def parse(text: str, file: str, environ: Mapping[str, str]) -> IssuerSettings | 
     settings = bind(IssuerSettings, document)
     if isinstance(settings, list):
         errors = merged(errors, settings)
+    elif (fault := _faulty_rotation(settings)) is not None:
+        errors = merged(errors, [document.error(("rotation", "every"), fault)])
     root = mapping(document.data)
     errors = merged(errors, [document.error(path, masked(document, path, text)) for path, text in faults(root)])
     return errors if errors or isinstance(settings, list) else settings

@@ -109,12 +109,23 @@ class IssuerState:
 def open_state(
     settings: IssuerSettings, base: Path, clock: Callable[[], float], where: str | None = None
 ) -> IssuerState:
-    """Open the state that the settings name, or another one, with the passphrase that they name.
+    """Open the state that the settings name, or the one that is given, with the passphrase that they name.
 
     `base` is the folder of issuer.yaml. Raises StateError for either.
     """
     passphrase = None if settings.passphrase_file is None else read_passphrase(base / settings.passphrase_file)
     return IssuerState.open(settings.state if where is None else where, clock, passphrase)
+
+
+def open_existing_state(settings: IssuerSettings, base: Path, clock: Callable[[], float]) -> IssuerState:
+    """Open the state of a server that has run before: no command makes a file where a path is wrong."""
+    where = settings.state
+    if not where.startswith(_POSTGRESQL) and not Path(where).exists():
+        raise StateError(
+            f"{Path(where).absolute()}: there is no state: start the server once, or come where its folder is the "
+            "working directory"
+        )
+    return open_state(settings, base, clock)
 
 
 def _engine(where: str) -> tuple[str, Engine]:

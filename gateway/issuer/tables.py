@@ -73,6 +73,10 @@ OPAQUE_TOKENS = Table(
 )
 
 
+_LONGEST_LIFETIME = 86_400.0
+"""Seconds that a token may have had to live when version 1 did not note it."""
+
+
 class UnknownVersionError(Exception):
     """The state was written by a later version of this program; says which."""
 
@@ -120,7 +124,8 @@ def _to_version_2(connection: Connection) -> None:
         connection.execute(text(f"ALTER TABLE signing_keys ADD COLUMN {column} FLOAT NOT NULL DEFAULT 0"))
     for column in ("retired_at", "expires_at"):
         connection.execute(text(f"ALTER TABLE signing_keys ADD COLUMN {column} FLOAT"))
-    connection.execute(update(SIGNING_KEYS).values(signs_from=SIGNING_KEYS.c.created_at))
+    since = SIGNING_KEYS.c.created_at
+    connection.execute(update(SIGNING_KEYS).values(signs_from=since, longest_lifetime=_LONGEST_LIFETIME))
     _metadata.create_all(connection)
 
 
