@@ -44,12 +44,18 @@ def read_private(path: Path) -> bytes | None:
     except OSError as error:
         link = ": it is a symbolic link, name the file itself" if path.is_symlink() else f": {error.strerror}"
         raise PrivateFileError(f"{path} cannot be used{link}") from error
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise PrivateFileError(f"{path} is no regular file: name another")
-        if found.st_uid != os.geteuid():
-            raise PrivateFileError(f"{path} belongs to another user: name a file of your own")
-        if found.st_mode & 0o077:
-            raise PrivateFileError(f"{path} is open to others: chmod 600 {path}")
-        return file.read(MOST_BYTES)
+    try:
+        _check(path, os.fstat(descriptor))
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(MOST_BYTES)
+    finally:
+        os.close(descriptor)
+
+
+def _check(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise PrivateFileError(f"{path} is no regular file: name another")
+    if found.st_uid != os.geteuid():
+        raise PrivateFileError(f"{path} belongs to another user: name a file of your own")
+    if found.st_mode & 0o077:
+        raise PrivateFileError(f"{path} is open to others: chmod 600 {path}")
