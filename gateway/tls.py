@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 PROTOCOLS = ["http/1.1"]
 """What is offered for the application (ALPN, RFC 7301): nothing else is spoken here."""
@@ -38,12 +39,16 @@ class ServerFiles:
         key: its private key as PEM, without a passphrase.
         client_ca: those who vouch for clients' certificates, as PEM.
         client_certificate: whether clients have to show one, may, or are not asked.
+        trusted: clients' certificates, as DER, that are taken though nobody vouches for them (RFC 8705 §2.2).
+        full_handshakes: no session is resumed, so that of each connection it is known who vouches for its client.
     """
 
     certificate: Path
     key: Path
     client_ca: Path | None = None
     client_certificate: ClientCertificate = "none"
+    trusted: frozenset[bytes] = frozenset()
+    full_handshakes: bool = False
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -75,10 +80,21 @@ def server_context(files: ServerFiles) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     _harden(context)
     _load_pair(context, files.certificate, files.key)
-    if files.client_ca is not None and files.client_certificate != "none":
-        _load_authorities(context, "client_ca", files.client_ca)
-        context.verify_mode = ssl.CERT_REQUIRED if files.client_certificate == "required" else ssl.CERT_OPTIONAL
+    if files.client_certificate != "none" and (files.client_ca is not None or files.trusted):
+        _ask_for_certificates(context, files)
     return context
+
+
+def authorities(files: ServerFiles) -> frozenset[bytes]:
+    """The certificates, as DER, of those who vouch for clients' certificates.
+
+    Raises:
+        TlsFileError: the file can't be used.
+    """
+    if files.client_ca is None or files.client_certificate == "none":
+        return frozenset()
+    found = _certificates("client_ca", files.client_ca)
+    return frozenset(certificate.public_bytes(Encoding.DER) for certificate in found)
 
 
 def client_context(files: ClientFiles) -> ssl.SSLContext:
@@ -120,6 +136,19 @@ def _harden(context: ssl.SSLContext) -> None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     context.set_alpn_protocols(PROTOCOLS)
+
+
+def _ask_for_certificates(context: ssl.SSLContext, files: ServerFiles) -> None:
+    context.verify_mode = ssl.CERT_REQUIRED if files.client_certificate == "required" else ssl.CERT_OPTIONAL
+    if files.full_handshakes:
+        context.options |= ssl.OP_NO_TICKET
+        context.num_tickets = 0
+    if files.client_ca is not None:
+        _load_authorities(context, "client_ca", files.client_ca)
+    if files.trusted:
+        # A certificate that is trusted as it is need not be signed by itself.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.load_verify_locations(cadata=b"".join(sorted(files.trusted)))
 
 
 def _load_pair(context: ssl.SSLContext, certificate: Path, key: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from ssl import SSLContext
+from typing import NamedTuple
 
-from gateway.tls import ServerFiles, TlsFileError, expiry, fault, server_context
+from gateway.tls import ServerFiles, TlsFileError, authorities, expiry, fault, server_context
 
 log = logging.getLogger(__name__)
 
@@ -17,6 +19,14 @@ CHECK_SECONDS = 5.0
 
 Stamp = tuple[int, int, int] | None
 """What tells a file from its predecessor; None where there is no file."""
+
+
+class Loaded(NamedTuple):
+    """What the files come to: a context, when the certificate expires, who vouches for clients."""
+
+    context: SSLContext
+    expires_at: float
+    authorities: frozenset[bytes]
 
 
 class ServerTls:
@@ -28,6 +38,7 @@ class ServerTls:
 
     Attributes:
         context: for new connections.
+        authorities: the certificates, as DER, of those who vouch for clients' certificates.
         loaded_at: when the files were last read well.
         expires_at: when the certificate expires.
         error: why newer files could not be taken; None where the present ones are in force.
@@ -42,7 +53,7 @@ class ServerTls:
         self._files = files
         self._clock = clock
         self._stamps = self._look()
-        self.context, self.expires_at = self._load()
+        self.context, self.expires_at, self.authorities = _load(files)
         self.loaded_at = clock()
         self.error: str | None = None
         self.failures = 0
@@ -63,12 +74,23 @@ class ServerTls:
         if stamps == self._stamps:
             return
         self._stamps = stamps
-        try:
-            self.context, self.expires_at = await asyncio.to_thread(self._load)
-        except TlsFileError as error:
-            self.error = f"tls.{error}"
-            log.error("%s: the certificate in force stays", self.error)  # noqa: TRY400 - the message says it all
+        files = self._files
+        loaded = await asyncio.to_thread(_loaded, files)
+        if files is self._files:
+            self._take(loaded)
+
+    def trust(self, certificates: frozenset[bytes]) -> None:
+        """Take these clients' certificates, as DER, though nobody vouches for them, and no others of that kind."""
+        if certificates != self._files.trusted:
+            self._files = replace(self._files, trusted=certificates)
+            self._take(_loaded(self._files))
+
+    def _take(self, loaded: Loaded | TlsFileError) -> None:
+        if isinstance(loaded, TlsFileError):
+            self.error = f"tls.{loaded}"
+            log.error("%s: the certificate in force stays", self.error)
         else:
+            self.context, self.expires_at, self.authorities = loaded
             self.error = None
             self.loaded_at = self._clock()
             log.info("%s: new connections get the new certificate", self._files.certificate)
@@ -81,8 +103,16 @@ class ServerTls:
     def _look(self) -> tuple[Stamp, ...]:
         return tuple(map(_stamp, self._files.paths))
 
-    def _load(self) -> tuple[SSLContext, float]:
-        return server_context(self._files), expiry(self._files.certificate)
+
+def _load(files: ServerFiles) -> Loaded:
+    return Loaded(server_context(files), expiry(files.certificate), authorities(files))
+
+
+def _loaded(files: ServerFiles) -> Loaded | TlsFileError:
+    try:
+        return _load(files)
+    except TlsFileError as error:
+        return error
 
 
 def _stamp(path: Path) -> Stamp:

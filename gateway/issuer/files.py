@@ -21,7 +21,7 @@ def server_files(settings: IssuerSettings, base: Path) -> ServerFiles | None:
     if tls is None:
         return None
     client_ca = None if tls.client_ca is None else base / tls.client_ca
-    return ServerFiles(base / tls.certificate, base / tls.key, client_ca, tls.client_certificate)
+    return ServerFiles(base / tls.certificate, base / tls.key, client_ca, tls.client_certificate, full_handshakes=True)
 
 
 def named_files(settings: IssuerSettings, base: Path) -> tuple[Path, ...]:
