@@ -199,9 +199,12 @@ class Load:
             writer.close()
 
 
-async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str = "/public/x") -> bool:
+async def ask(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str = "/public/x", token: str | None = None
+) -> bool:
     """One request; returns whether the connection is kept."""
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: api\r\n\r\n".encode())
+    authorization = "" if token is None else f"Authorization: Bearer {token}\r\n"
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: api\r\n{authorization}\r\n".encode())
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
     assert head.startswith(b"http/1.1 200 "), head
     length = re.search(rb"content-length: (\d+)", head)

@@ -6,7 +6,9 @@ import os
 import re
 import signal
 import socket
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,11 @@ def lines(fleet: Fleet) -> list[str]:
     assert text.endswith("\n")
     assert all(set(json.loads(line)) >= {"request_id", "status"} for line in text.splitlines())
     return text.splitlines()
+
+
+def restarted(status: dict[str, Any], times: int) -> bool:
+    """So many workers have died, and as many others are ready."""
+    return status["worker_restarts"] == times and ready(status)
 
 
 async def test_workers_share_the_load_and_are_shown_as_one(fleet: Fleet) -> None:
@@ -45,41 +52,61 @@ async def test_workers_share_the_load_and_are_shown_as_one(fleet: Fleet) -> None
     assert len(lines(fleet)) == load.answered
 
 
-async def test_a_worker_that_dies_takes_along_only_what_it_had_in_flight(fleet: Fleet) -> None:
-    load = Load(fleet.port)
-    fleet.file.write_text("listen: [\n")  # what is restarted is what was in force
-    async with load.going():
-        await load.more(100)
-        before = await fleet.status()
-        victim = before["workers"][0]["pid"]
-        os.kill(victim, signal.SIGKILL)
-        await load.more(50)
-        assert counted(await fleet.status()) >= counted(before)
-        after = await fleet.until(lambda status: status["worker_restarts"] == 1 and ready(status))
-        failed = len(load.failures)
-        await load.more(100)
-    assert failed == len(load.failures) <= load.clients
-    assert victim not in {worker["pid"] for worker in after["workers"]}
-    assert counted(after) >= counted(before)
-    await fleet.said(f"worker 1: pid {victim} ended (killed by SIGKILL); another starts in 0.1 s")
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_worker_that_dies_takes_along_only_what_it_had_in_flight(file: Path, workers: int) -> None:
+    async with running(file, workers) as fleet:
+        load = Load(fleet.port)
+        fleet.file.write_text("listen: [\n")  # what is restarted is what was in force
+        async with load.going():
+            await load.more(100)
+            for deaths, wait in enumerate(("0.1", "0.2"), 1):
+                before, failed = await fleet.status(), len(load.failures)
+                victim = before["workers"][0]["pid"]
+                os.kill(victim, signal.SIGKILL)
+                await load.more(50)
+                after = await fleet.until(partial(restarted, times=deaths))
+                lost = len(load.failures)
+                await load.more(100)
+                assert lost == len(load.failures) <= failed + load.clients
+                assert victim not in {worker["pid"] for worker in after["workers"]}
+                assert counted(after) >= counted(before)
+                await fleet.said(f"worker 1: pid {victim} ended (killed by SIGKILL); another starts in {wait} s")
 
 
-async def test_a_reload_loses_no_request(fleet: Fleet, api_port: int) -> None:
-    load = Load(fleet.port)
-    async with load.going():
-        await load.more(100)
-        before = await fleet.status()
-        write(fleet.file, api_port, realm="renewed")
-        fleet.signal(signal.SIGHUP)
-        after = await fleet.until(lambda status: ready(status, generation=2))
-        await load.more(100)
-    assert load.failures == []
-    assert after["config_rev"] != before["config_rev"]
-    assert counted(after) >= counted(before)
-    assert await fleet.counted() == load.answered
-    fleet.signal(signal.SIGTERM)
-    await fleet.ended()
-    assert len(lines(fleet)) == load.answered
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_reload_loses_no_request(file: Path, api_port: int, workers: int) -> None:
+    async with running(file, workers) as fleet:
+        load = Load(fleet.port)
+        async with load.going():
+            await load.more(100)
+            before = await fleet.status()
+            write(fleet.file, api_port, realm="renewed")
+            fleet.signal(signal.SIGHUP)
+            await fleet.until(partial(ready, generation=2))
+            await load.more(100)
+            fleet.signal(signal.SIGUSR2)
+            after = await fleet.until(partial(ready, generation=3))
+            await load.more(100)
+        assert load.failures == []
+        assert after["config_rev"] != before["config_rev"]
+        assert counted(after) >= counted(before)
+        assert await fleet.counted() == load.answered
+        fleet.signal(signal.SIGTERM)
+        await fleet.ended()
+        assert len(lines(fleet)) == load.answered
+
+
+async def test_one_worker_writes_its_log_to_the_supervisors_standard_output(file: Path, api_port: int) -> None:
+    write(file, api_port, access_log="-")
+    async with running(file, workers=1, stdout=asyncio.subprocess.PIPE) as fleet:
+        assert fleet.process.stdout is not None
+        reader, writer = await asyncio.open_connection("127.0.0.1", fleet.port)
+        assert await ask(reader, writer)
+        writer.close()
+        fleet.signal(signal.SIGTERM)
+        assert await fleet.ended() == 0
+        written = (await fleet.process.stdout.read()).splitlines()
+    assert [json.loads(line)["status"] for line in written] == [200]
 
 
 async def test_a_broken_configuration_changes_nothing(fleet: Fleet, api_port: int) -> None:
