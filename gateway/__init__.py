@@ -14,12 +14,13 @@ imports only from those below it, and siblings do not know each other (the impor
 
     cli          one module a command
     supervisor   worker processes on one port
-    app          the only wiring: a configuration becomes a running gateway
+    app          the only wiring: a plan becomes a running gateway
     explain      the same judgement, told step by step
-    build, proxy, admin, issuer, demo
-    recorder, exchange, tunnel, rules
+    embedded, figures
+    build (a configuration becomes a plan), assembly (a plan's parts become objects), proxy, admin, issuer, demo
+    plan, recorder, exchange, tunnel, rules
     tokens, upstream, downstream, access
-    client, config, deadlines, tls
+    client, config, deadlines, tls, starting, background
     policy       pure: standard library only, no clock, no logging, no I/O
 
 An expected refusal is a value out of a closed set (`policy.denial`), with one table to status, challenge and hint.

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
+from functools import cache
 from itertools import zip_longest
+from typing import TYPE_CHECKING
 
 from gateway import __version__
 from gateway.admin.snapshot import (
@@ -17,6 +19,9 @@ from gateway.admin.snapshot import (
     UpstreamSnapshot,
 )
 from gateway.recorder import BUCKETS
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 SUMMED = (
     *("connections", "in_flight", "cached_tokens"),
@@ -38,13 +43,18 @@ def unpack(packed: dict[str, object]) -> Snapshot:
     Raises:
         ValueError: it is no snapshot.
     """
-    # Imported late: every worker packs, the supervisor alone unpacks.
-    from pydantic import TypeAdapter  # noqa: PLC0415 - see above
-
     requests = packed["requests"]
     if not isinstance(requests, list):
         raise TypeError("requests are no list")
-    return TypeAdapter(Snapshot).validate_python(packed | {"requests": {tuple(key): count for key, count in requests}})
+    return _adapter().validate_python(packed | {"requests": {tuple(key): count for key, count in requests}})
+
+
+@cache
+def _adapter() -> TypeAdapter[Snapshot]:
+    # Imported late: every worker packs, the supervisor alone unpacks.
+    from pydantic import TypeAdapter  # noqa: PLC0415 - see above
+
+    return TypeAdapter(Snapshot)
 
 
 def nothing(started_at: float) -> Snapshot:
