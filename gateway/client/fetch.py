@@ -112,6 +112,9 @@ def _is_loopback(host: str) -> bool:
 def _reason(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return str(error.certificate_error)
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, ssl.SSLError) and cause.reason:
+        return f"TLS: {cause.reason.lower().replace('_', ' ')}"
     number = error.errno if isinstance(error, OSError) else None
     return os.strerror(number) if number and number > 0 else printable(str(error))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gateway.config.gateway_file import GatewayConfig
 from gateway.explain.judging import Findings
 from gateway.explain.model import Candidate, Explanation, Fact, Mark, Scopes, Step, Verdict
 from gateway.explain.remedies import changes
@@ -150,11 +151,17 @@ def _scopes(findings: Findings) -> Scopes | None:
     return Scopes(route.rule.all_of, route.rule.any_of, granted, missing)
 
 
+def _destination(config: GatewayConfig, route: Route | None) -> str:
+    name = "" if route is None else route.upstream
+    upstream = config.upstreams[name]
+    own = "" if upstream.credentials is None else f", with the gateway's own token (credentials {upstream.credentials})"
+    return f"{name} ({', '.join(upstream.origins)}){own}"
+
+
 def _verdict(findings: Findings) -> Verdict:
     outcome, route = findings.outcome, findings.route
     if isinstance(outcome, Allow):
-        name = "" if route is None else route.upstream
-        return Verdict(allowed=True, upstream=f"{name} ({', '.join(findings.grounds.config.upstreams[name].origins)})")
+        return Verdict(allowed=True, upstream=_destination(findings.grounds.config, route))
     refusal = refuse(outcome, findings.grounds.config.realm, "")
     fields = [(name.decode(), value.decode()) for name, value in refusal.fields if name in _ANSWER_FIELDS]
     meaning = outcome.meaning

@@ -99,6 +99,13 @@ async def test_a_server_that_is_too_slow_is_unreachable(http: aiohttp.ClientSess
     assert outcome == Unreachable(f"{url}/t did not answer within 0.05 s")
 
 
+async def test_a_server_that_speaks_no_tls_is_said_to(http: aiohttp.ClientSession, peer: Peer) -> None:
+    url = peer.url.replace("http://", "https://")
+    outcome = await ask(http, f"{url}/t")
+    assert isinstance(outcome, Unreachable)
+    assert outcome.detail.startswith(f"{url}/t cannot be reached: TLS: ")
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_credentials_follow_no_redirect(http: aiohttp.ClientSession, peer: Peer, status: int) -> None:
     peer.answers["/t"] = [web.Response(status=status, headers={"Location": f"{peer.url}/elsewhere"})]

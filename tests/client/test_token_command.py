@@ -1,16 +1,14 @@
 """`scopegate token`, in every way that a client can authenticate, against the embedded authorization server."""
 
-import asyncio
 import base64
 import hashlib
 import json
 import re
 import socket
 import stat
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 import trustme
@@ -25,9 +23,9 @@ from gateway.issuer.running import RunningIssuer
 from gateway.issuer.secrets import ScryptCost, hash_secret
 from gateway.issuer.settings import IssuerSettings, parse
 
-from .peer import Peer, a_peer
+from .peer import Peer
+from .threads import Loop
 
-T = TypeVar("T")
 SHARED = "a shared secret of more than 32 bytes"
 METHODS = {
     "client_secret_basic": ["--client-id", "reader", "--client-secret-file", "reader.secret"],
@@ -52,31 +50,6 @@ METHODS = {
         *("--auth-method", "self_signed_tls_client_auth"),
     ],
 }
-
-
-class Loop:
-    """An event loop in a thread of its own: the command starts one itself."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = Thread(target=self._loop.run_forever)
-        self._thread.start()
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    def close(self) -> None:
-        self.run(self._loop.shutdown_default_executor())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-
-@pytest.fixture
-def loop() -> Iterator[Loop]:
-    loop = Loop()
-    yield loop
-    loop.close()
 
 
 def public(name: str, **members: str) -> dict[str, str | list[str]]:
@@ -141,14 +114,6 @@ def issuer(folder: Path, loop: Loop) -> Iterator[str]:
     loop.run(running.start())
     yield url
     loop.run(running.close())
-
-
-@pytest.fixture
-def peer(loop: Loop) -> Iterator[Peer]:
-    """A server that answers what it is told to."""
-    served = a_peer()
-    yield loop.run(served.__aenter__())
-    loop.run(served.__aexit__(None, None, None))
 
 
 def run(*arguments: str) -> Result:
@@ -293,12 +258,12 @@ def test_a_client_and_an_issuer_have_to_be_named(folder: Path) -> None:
     assert "Give --issuer, or --token-endpoint" in run(*READER).stderr
 
 
-def test_with_an_endpoint_the_issuer_is_whom_the_assertion_is_for(peer: Peer, folder: Path) -> None:
-    peer.tells("/t", {"access_token": "x", "token_type": "Bearer"})
-    where = ["--token-endpoint", f"{peer.url}/t", "--issuer", "https://login.example"]
+def test_with_an_endpoint_the_issuer_is_whom_the_assertion_is_for(threaded_peer: Peer, folder: Path) -> None:
+    threaded_peer.tells("/t", {"access_token": "x", "token_type": "Bearer"})
+    where = ["--token-endpoint", f"{threaded_peer.url}/t", "--issuer", "https://login.example"]
     result = run(*where, *METHODS["private_key_jwt"], "--audience", "api", "--resource", "https://r.example")
     assert (result.exit_code, result.stdout) == (0, "x\n")
-    ((path, _, form),) = peer.seen
+    ((path, _, form),) = threaded_peer.seen
     signed = jose_jwt.decode(form["client_assertion"], ECKey.import_key(public("signer.pem")), algorithms=["ES256"])
     assert (path, signed.claims["aud"]) == ("/t", "https://login.example")
     assert (form["audience"], form["resource"]) == ("api", "https://r.example")
@@ -308,47 +273,47 @@ def cached(peer: Peer, *arguments: str) -> Result:
     return run("--token-endpoint", f"{peer.url}/t", *READER, "--cache-file", "tokens", *arguments)
 
 
-def test_a_token_that_was_kept_is_used_again_for_the_same_request_alone(peer: Peer, folder: Path) -> None:
+def test_a_token_that_was_kept_is_used_again_for_the_same_request_alone(threaded_peer: Peer, folder: Path) -> None:
     for number in range(1, 6):
-        peer.tells("/t", {"access_token": f"t{number}", "token_type": "Bearer", "expires_in": 3600})
+        threaded_peer.tells("/t", {"access_token": f"t{number}", "token_type": "Bearer", "expires_in": 3600})
     different = [[], ["--scope", "b a"], ["--resource", "https://r.example"], ["--audience", "api"]]
-    assert [cached(peer, *arguments).stdout for arguments in different] == ["t1\n", "t2\n", "t3\n", "t4\n"]
+    assert [cached(threaded_peer, *arguments).stdout for arguments in different] == ["t1\n", "t2\n", "t3\n", "t4\n"]
     different[1] = ["--scope", "a", "--scope", "b", "--scope", "a"]
-    assert [cached(peer, *arguments).stdout for arguments in different] == ["t1\n", "t2\n", "t3\n", "t4\n"]
-    assert len(peer.seen) == 4
+    assert [cached(threaded_peer, *arguments).stdout for arguments in different] == ["t1\n", "t2\n", "t3\n", "t4\n"]
+    assert len(threaded_peer.seen) == 4
     assert stat.S_IMODE(Path("tokens").stat().st_mode) == 0o600
-    kept = json.loads(cached(peer, "--json").stdout)
+    kept = json.loads(cached(threaded_peer, "--json").stdout)
     assert (kept["access_token"], kept["token_type"]) == ("t1", "Bearer")
     assert 3500 < kept["expires_in"] <= 3600
-    bound = cached(peer, "--dpop-key", "dpop.pem", "--make-dpop-key")
+    bound = cached(threaded_peer, "--dpop-key", "dpop.pem", "--make-dpop-key")
     assert bound.exit_code == 4, "a token of another kind must not come out of the file"
 
 
-def test_a_token_that_expires_soon_is_not_used_again(peer: Peer, folder: Path) -> None:
-    peer.tells("/t", {"access_token": "t1", "token_type": "Bearer", "expires_in": 10})
-    peer.tells("/t", {"access_token": "t2", "token_type": "Bearer", "expires_in": 10})
-    assert [cached(peer).stdout, cached(peer).stdout] == ["t1\n", "t2\n"]
+def test_a_token_that_expires_soon_is_not_used_again(threaded_peer: Peer, folder: Path) -> None:
+    threaded_peer.tells("/t", {"access_token": "t1", "token_type": "Bearer", "expires_in": 10})
+    threaded_peer.tells("/t", {"access_token": "t2", "token_type": "Bearer", "expires_in": 10})
+    assert [cached(threaded_peer).stdout, cached(threaded_peer).stdout] == ["t1\n", "t2\n"]
 
 
-def test_a_file_that_others_can_read_is_refused_before_anything_is_asked(peer: Peer, folder: Path) -> None:
+def test_a_file_that_others_can_read_is_refused_before_anything_is_asked(threaded_peer: Peer, folder: Path) -> None:
     Path("tokens").write_text("")
     Path("tokens").chmod(0o644)
-    result = cached(peer)
+    result = cached(threaded_peer)
     assert (result.exit_code, result.stdout) == (2, "")
     assert "tokens is open to others: chmod 600 tokens" in result.stderr
-    assert peer.seen == []
+    assert threaded_peer.seen == []
 
 
-def test_a_token_that_cannot_be_kept_is_printed_all_the_same(peer: Peer, folder: Path) -> None:
-    peer.tells("/t", {"access_token": "t1", "token_type": "Bearer", "expires_in": 3600})
-    result = run("--token-endpoint", f"{peer.url}/t", *READER, "--cache-file", "none/tokens")
+def test_a_token_that_cannot_be_kept_is_printed_all_the_same(threaded_peer: Peer, folder: Path) -> None:
+    threaded_peer.tells("/t", {"access_token": "t1", "token_type": "Bearer", "expires_in": 3600})
+    result = run("--token-endpoint", f"{threaded_peer.url}/t", *READER, "--cache-file", "none/tokens")
     assert (result.exit_code, result.stdout) == (0, "t1\n")
     assert "could not be kept" in result.stderr
     assert "No such file" in result.stderr
 
 
-def test_an_opaque_token_cannot_be_decoded(peer: Peer, folder: Path) -> None:
-    peer.tells("/t", {"access_token": "opaque", "token_type": "Bearer"})
-    result = run("--token-endpoint", f"{peer.url}/t", *READER, "--decode")
+def test_an_opaque_token_cannot_be_decoded(threaded_peer: Peer, folder: Path) -> None:
+    threaded_peer.tells("/t", {"access_token": "opaque", "token_type": "Bearer"})
+    result = run("--token-endpoint", f"{threaded_peer.url}/t", *READER, "--decode")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "opaque" in result.stderr
