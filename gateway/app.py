@@ -29,8 +29,10 @@ from gateway.proxy import Proxy
 from gateway.recorder import Counters, Recorder
 from gateway.starting import StartError, listening
 from gateway.tokens.key_source import KeySource
+from gateway.tokens.replay import Replays, ReplayStore
 from gateway.tokens.revocations import RevocationFeed, follow
 from gateway.tokens.revoked import RevokedTokens
+from gateway.tokens.shared_replays import SharedReplayStore
 
 log = logging.getLogger(__name__)
 
@@ -59,10 +61,12 @@ class Share:
     Attributes:
         listening: the socket to accept from; the gateway's own from now on.
         log_key: keys the `jti_hash` where the configuration gives no key, so that all workers write the same.
+        replays: path of the table in which all of them remember the proofs that one of them took.
     """
 
     listening: socket.socket
     log_key: bytes
+    replays: str
 
 
 def calm_collector() -> None:
@@ -132,7 +136,8 @@ class Gateway:
         revoked: dict[str, RevokedTokens] = {}
         credentials = assembly.token_sources(plan.credentials, http, clock)
         keys = assembly.key_sources(plan.issuers, http, clock, credentials)
-        rules = assembly.rules(plan, keys, credentials, deadlines, self._log_key, revoked)
+        proofs = assembly.proof_terms(plan, self._replays(running), self._log_key, clock)
+        rules = assembly.rules(plan, keys, credentials, deadlines, self._log_key, revoked, proofs)
         for source in credentials.values():
             running.push_async_callback(source.close)
             source.start()
@@ -164,6 +169,14 @@ class Gateway:
             started_at=self._started_at,
         )
         await self._listen(running)
+
+    def _replays(self, running: AsyncExitStack) -> Replays:
+        """Where proofs are remembered: workers share it."""
+        if self._share is None:
+            return ReplayStore(self._clock)
+        store = SharedReplayStore(self._share.replays, self._clock)
+        running.callback(store.close)
+        return store
 
     async def _listen(self, running: AsyncExitStack) -> None:
         plan = self._plan

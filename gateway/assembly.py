@@ -13,12 +13,16 @@ from gateway.downstream.certificate import ServerTls
 from gateway.own_credentials import CredentialsError, CredentialsSettings, token_source
 from gateway.plan import IssuerPlan, KeysFile, Plan, UpstreamPlan
 from gateway.policy.forwarding import TrustedProxies
+from gateway.policy.resource_metadata import resource_metadata
 from gateway.policy.routes import RouteTable
 from gateway.rules import Rules
 from gateway.starting import BadFileError
 from gateway.tls import ServerFiles, TlsFileError, client_context
+from gateway.tokens.dpop import DpopRules
 from gateway.tokens.key_source import KeySettings, KeySource, RemoteKeys, StaticKeys
 from gateway.tokens.keys import KeySetError
+from gateway.tokens.proof import Nonces, ProofTerms
+from gateway.tokens.replay import Replays
 from gateway.tokens.revocations import RevocationFeed
 from gateway.tokens.revoked import RevokedTokens
 from gateway.tokens.verifier import TokenVerifier
@@ -51,6 +55,7 @@ def rules(  # noqa: PLR0913, PLR0917 - what judging depends on
     deadlines: Deadlines,
     log_key: bytes,
     revoked: dict[str, RevokedTokens],
+    proofs: ProofTerms,
 ) -> Rules:
     """All that the plan says about requests.
 
@@ -58,6 +63,8 @@ def rules(  # noqa: PLR0913, PLR0917 - what judging depends on
         BadFileError: a file for TLS towards an upstream can't be used.
     """
     issuers = [issuer.terms for issuer in plan.issuers.values()]
+    algorithms = proofs.rules.algorithms
+    public_url = plan.public_url
     return Rules(
         revision=plan.revision,
         table=RouteTable(plan.routes),
@@ -73,6 +80,22 @@ def rules(  # noqa: PLR0913, PLR0917 - what judging depends on
             for name, upstream in plan.upstreams.items()
         },
         realm=plan.realm,
+        trusted_proxies=TrustedProxies(plan.trusted_proxies),
+        proofs=proofs,
+        metadata=None if public_url is None else resource_metadata(public_url, issuers, plan.routes, algorithms),
+    )
+
+
+def proof_terms(plan: Plan, replays: Replays, key: bytes, clock: Clock) -> ProofTerms:
+    """How the senders of bound tokens prove that they may use them; `key` keys the nonces."""
+    nonces = Nonces(key, clock) if plan.proofs.nonces else None
+    rules = DpopRules(max_age=plan.proofs.max_age, nonce_is_good=None if nonces is None else nonces.is_good)
+    return ProofTerms(
+        replays=replays,
+        rules=rules,
+        public_url=plan.public_url,
+        nonces=nonces,
+        certificate_field=plan.proofs.certificate_field,
         trusted_proxies=TrustedProxies(plan.trusted_proxies),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,12 +20,13 @@ from gateway.config.gateway_file import (
 )
 from gateway.downstream.parties import ClientLimits
 from gateway.own_credentials import AssertionSettings, CredentialsSettings
-from gateway.plan import IssuerPlan, KeysFile, Plan, UpstreamPlan
+from gateway.plan import IssuerPlan, KeysFile, Plan, ProofPlan, UpstreamPlan
 from gateway.policy.model import Route, Rule, TrustedIssuer, WebSocketTerms
 from gateway.policy.routes import METHODS
 from gateway.tls import ClientFiles, ServerFiles
 from gateway.tokens.key_source import KeySettings
 from gateway.tokens.revocations import FeedSettings
+from gateway.tokens.verifier import hash_key
 from gateway.upstream.settings import Address, EjectionSettings, HealthSettings, UpstreamSettings
 
 LONGEST_EJECTION = 60.0
@@ -48,8 +48,10 @@ def plan(config: GatewayConfig, base: Path, revision: str) -> Plan:
         admin=config.admin,
         tls=None if tls is None else server_files(tls, base),
         access_log=config.access_log,
-        log_key=None if key is None else hashlib.sha256(key.encode()).digest(),
+        log_key=None if key is None else hash_key(key),
         realm=config.realm,
+        public_url=config.public_url,
+        proofs=ProofPlan(config.proofs.nonces, config.proofs.max_age, config.proofs.certificate_field),
         trusted_proxies=config.trusted_proxies,
         drain_timeout=config.drain_timeout,
         token_cache=config.token_cache,
@@ -130,6 +132,9 @@ def route(config: RouteConfig, issuers: Mapping[str, IssuerConfig]) -> Route:
         issuers=frozenset(config.issuers or issuers),
         all_of=() if scopes is None else scopes.all_of,
         any_of=() if scopes is None else scopes.any_of,
+        require_proof=config.require_proof,
+        acr=config.acr,
+        max_age=config.max_age,
     )
     return Route(
         id=config.id,

@@ -16,7 +16,7 @@ from aiohttp.http_parser import RawRequestMessage, RawResponseMessage
 
 from gateway.answer_head import CHUNKED, UNTIL_CLOSE, answer_head, framing, http_date, informational_head, read_answer
 from gateway.downstream.connection import ClientConnection
-from gateway.policy.denial import Denial, Reason, refuse
+from gateway.policy.denial import Denial, Reason, Refusal, refuse
 from gateway.policy.forwarding import read_traceparent
 from gateway.policy.headers import Kind, ReceivedHead, read_reason, read_response
 from gateway.policy.model import RequestHead
@@ -165,17 +165,26 @@ class Exchange:
     def refuse(self, denial: Denial) -> None:
         """Answer with a refusal."""
         self.denial = denial
-        refusal = refuse(denial, self.rules.realm, self.request_id)
-        self.status = refusal.status
-        if denial.reason is Reason.REQUEST_MALFORMED or self._body_is_optional:
+        metadata = self.rules.metadata
+        self._answer(refuse(denial, self.rules.realm, self.request_id, None if metadata is None else metadata.address))
+
+    def tell(self, document: bytes) -> None:
+        """Answer with a document of the gateway's own (JSON)."""
+        fields = ((b"Content-Type", b"application/json"), (b"Cache-Control", b"public, max-age=300"))
+        self._answer(Refusal(200, fields, document))
+
+    def _answer(self, answer: Refusal) -> None:
+        self.status = answer.status
+        malformed = self.denial is not None and self.denial.reason is Reason.REQUEST_MALFORMED
+        if malformed or self._body_is_optional:
             # Where the body ends is unknown: bytes that follow could be body or request.
             self._must_close = True
         is_head = self.message is not None and self.message.method == "HEAD"
-        body = b"" if is_head else refusal.body
-        fields = b"".join(b"%b: %b\r\n" % field for field in refusal.fields)
-        length = b"Date: %b\r\nContent-Length: %d\r\n" % (self._date(), len(refusal.body))
+        body = b"" if is_head else answer.body
+        fields = b"".join(b"%b: %b\r\n" % field for field in answer.fields)
+        length = b"Date: %b\r\nContent-Length: %d\r\n" % (self._date(), len(answer.body))
         self.bytes_out = len(body)
-        self.client.send(self._answer_head(refusal.status, b"", fields + length) + body)
+        self.client.send(self._answer_head(answer.status, b"", fields + length) + body)
         self._finish()
 
     @property
@@ -429,6 +438,7 @@ class Exchange:
     def on_answered(self) -> None:
         """The answer is complete, the request's body is not: the upstream gets the rest of it, if there will be one."""
         self._end_answer()
+        self._answer_sent = True
         if self._waits_for_continue or not (self._keep_alive or self.client.end_answers()):
             self._leave_upstream()
             self._finish()
@@ -441,7 +451,6 @@ class Exchange:
         self._finish()
 
     def _end_answer(self) -> None:
-        self._answer_sent = True
         unsent, self._unsent = self._unsent, b""
         if self._chunked_answer:
             unsent += b"0\r\n%b\r\n" % self._trailers

@@ -67,6 +67,21 @@ class UpstreamPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class ProofPlan:
+    """How bound tokens are proven.
+
+    Attributes:
+        nonces: whether DPoP proofs have to bear a nonce of ours.
+        max_age: seconds since its `iat` for which a DPoP proof is good.
+        certificate_field: whether trusted proxies tell of their client's certificate (Client-Cert).
+    """
+
+    nonces: bool
+    max_age: float
+    certificate_field: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """All that a gateway is told before it starts; every path is absolute, or relative to the working directory.
 
@@ -78,6 +93,8 @@ class Plan:
         access_log: path of the access log; - is standard output.
         log_key: keys the `jti_hash`; None where the configuration gives none.
         realm: that a challenge names.
+        public_url: under which clients know the gateway; None if it is not told.
+        proofs: how bound tokens are proven.
         trusted_proxies: networks whose forwarding fields are believed.
         drain_timeout: seconds for requests in flight at the end.
         token_cache: most verified tokens to remember.
@@ -98,6 +115,8 @@ class Plan:
     access_log: str
     log_key: bytes | None = field(repr=False)
     realm: str
+    public_url: str | None
+    proofs: ProofPlan
     trusted_proxies: tuple[Network, ...]
     drain_timeout: float
     token_cache: int

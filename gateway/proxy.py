@@ -15,6 +15,7 @@ from gateway.policy.decision import Allow
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.headers import read_head
 from gateway.policy.model import Route
+from gateway.policy.resource_metadata import resource_path
 from gateway.recorder import Recorder
 from gateway.rules import UNKNOWN, Familiar, Known, Rules, familiar, judge, without_key
 from gateway.tokens.verify import UnknownKey
@@ -58,6 +59,9 @@ class Proxy:
             if self._recorder.in_flight > self._max_requests:
                 exchange.refuse(Denial(Reason.OVERLOADED, f"{self._max_requests} requests are in flight already"))
                 return
+            if rules.metadata is not None and (about := resource_path(received.head.path)) is not None:
+                self._describe(exchange, rules, about)
+                return
             self._travel(exchange, known)
             if alike is None and exchange.denial is None:
                 connection.familiar = familiar(rules, message, received, exchange.judgement)
@@ -68,6 +72,16 @@ class Proxy:
         """Answer what is no request head."""
         self._exchange(connection, None).refuse(denial)
 
+    @staticmethod
+    def _describe(exchange: Exchange, rules: Rules, path: str) -> None:
+        """Tell what there is to know of a protected resource (RFC 9728 §3)."""
+        if rules.metadata is None or (path and not rules.table.candidates(path)):
+            exchange.refuse(Denial(Reason.NO_ROUTE, "no route's path fits that of the resource"))
+        elif exchange.head.method not in {"GET", "HEAD"}:
+            exchange.refuse(Denial(Reason.METHOD_NOT_ALLOWED, "metadata are only read", allow=("GET", "HEAD")))
+        else:
+            exchange.tell(rules.metadata.document(path))
+
     def _exchange(self, connection: ClientConnection, message: RawRequestMessage | None) -> Exchange:
         self._recorder.in_flight += 1
         return Exchange(connection, message, self.rules, self._recorder.record, self._later, self._clock())
@@ -75,7 +89,9 @@ class Proxy:
     def _travel(self, exchange: Exchange, known: Known = UNKNOWN, *, looked: bool = False) -> None:
         """The journey; where it has to wait, a task takes it up again."""
         rules = exchange.rules
-        exchange.judgement = judgement = judge(exchange.head, rules.table, rules.verifier, self._clock(), known)
+        exchange.judgement = judgement = judge(
+            exchange.head, exchange.client, rules.table, rules.verifier, rules.proofs, self._clock(), known
+        )
         outcome = judgement.outcome
         if isinstance(outcome, Allow) and judgement.route is not None:
             self._let_in(exchange, judgement.route)

@@ -86,6 +86,9 @@ def _special_lines(request: Forwarded, received: ReceivedHead, route: Route) -> 
     if special:
         if Kind.EXPECT in special:
             lines += b"Expect: 100-continue\r\n"
+        if route.rule.public:
+            # Nobody judged the proof here, so it is for whoever is behind: an issuer's token endpoint, say.
+            lines += b"".join(b"DPoP: %b\r\n" % value for value in received.head.dpop)
         if Kind.TE in special and request.takes_trailers:
             lines += b"TE: trailers\r\nConnection: TE\r\n"
     if request.authorization is not None:

@@ -10,13 +10,15 @@ from typing import NamedTuple
 from aiohttp.http_parser import RawRequestMessage
 
 from gateway.policy.bearer import take_token
-from gateway.policy.decision import NO_EVIDENCE, Allow, decide
+from gateway.policy.decision import NO_EVIDENCE, Allow, Evidence, decide
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.forwarding import TrustedProxies
 from gateway.policy.headers import Field, Kind, ReceivedHead, kind_of
-from gateway.policy.model import BearerToken, RequestHead, Route
+from gateway.policy.model import BearerToken, RequestHead, Route, Rule
+from gateway.policy.resource_metadata import ResourceMetadata
 from gateway.policy.routes import RouteTable
 from gateway.tokens.key_source import KeySource
+from gateway.tokens.proof import ProofTerms, Sender, prove
 from gateway.tokens.verifier import TokenVerifier, VerifiedToken
 from gateway.tokens.verify import UnknownKey
 from gateway.upstream.pool import Upstream
@@ -33,6 +35,8 @@ class Rules:
         keys: where each issuer's keys come from.
         upstreams: by name.
         realm: named in challenges.
+        metadata: what is told of the protected resource; None where nothing is.
+        proofs: how the senders of bound tokens prove that they may use them.
         trusted_proxies: whose word about the client is taken.
     """
 
@@ -43,6 +47,8 @@ class Rules:
     upstreams: Mapping[str, Upstream]
     realm: str
     trusted_proxies: TrustedProxies
+    proofs: ProofTerms
+    metadata: ResourceMetadata | None
 
 
 class Judgement(NamedTuple):
@@ -79,10 +85,16 @@ UNKNOWN = Known(None, None)
 _BEARER = b"Bearer "
 
 
-def judge(
-    head: RequestHead, table: RouteTable, verifier: TokenVerifier, now: float, known: Known = UNKNOWN
+def judge(  # noqa: PLR0913, PLR0917 - the journey's whole luggage
+    head: RequestHead,
+    sender: Sender,
+    table: RouteTable,
+    verifier: TokenVerifier,
+    proofs: ProofTerms,
+    now: float,
+    known: Known = UNKNOWN,
 ) -> Judgement:
-    """Match, take, verify, decide. Never waits, and changes nothing but the verifier's memory."""
+    """Match, take, verify, decide. Never waits, and changes nothing but the memory of tokens and of proofs."""
     route = known.route or table.match(head)
     if isinstance(route, Denial):
         return Judgement(route)
@@ -95,16 +107,46 @@ def judge(
         verified = known.token
     else:
         verified = _recall(head, verifier, now)
-    cached = verified is not None
+    cached, as_bearer = verified is not None, True
     if verified is None:
         token = take_token(head)
         if isinstance(token, Denial):
-            return Judgement(replace(token, scopes_required=rule.scopes_named), route)
-        verified = verifier.verify(token, now)
-    seconds = time.perf_counter() - started
-    if isinstance(verified, VerifiedToken):
-        return Judgement(decide(rule, verified.evidence), route, verified, cached, seconds)
-    return Judgement(verified, route, None, cached, seconds)
+            return Judgement(_challenged(token, rule, proofs), route)
+        as_bearer = token.scheme == "Bearer"
+        verified = None if as_bearer else verifier.recall(token, now)
+        cached = verified is not None
+        verified = verified or verifier.verify(token, now)
+    if not isinstance(verified, VerifiedToken):
+        return Judgement(verified, route, None, cached, time.perf_counter() - started)
+    if as_bearer and verified.claims.confirmation is None and not rule.is_demanding:
+        outcome = decide(rule, verified.evidence)
+    else:
+        outcome = _judge_sender(head, sender, rule, verified, proofs, now)
+    return Judgement(outcome, route, verified, cached, time.perf_counter() - started)
+
+
+def _judge_sender(  # noqa: PLR0913, PLR0917 - as above
+    head: RequestHead, sender: Sender, rule: Rule, verified: VerifiedToken, proofs: ProofTerms, now: float
+) -> Allow | Denial:
+    """Decide where the token is bound to a key, or the rule demands more of the sender than scopes."""
+    token = take_token(head)
+    if isinstance(token, Denial):
+        raise TypeError("a token was verified that the request does not carry")
+    given = prove(token, verified.claims, head, sender, proofs, now)
+    if isinstance(given, Denial):
+        return given
+    outcome = decide(rule, Evidence(verified.claims, given, now))
+    if isinstance(outcome, Denial) and outcome.scheme == "DPoP":
+        return replace(outcome, parameters=(("algs", proofs.algorithms),))
+    return outcome
+
+
+def _challenged(denial: Denial, rule: Rule, proofs: ProofTerms) -> Denial:
+    """A refusal for want of a token says what the route demands: scopes, and the scheme of its proof."""
+    if rule.require_proof == "dpop":
+        parameters = (("algs", proofs.algorithms),)
+        return replace(denial, scopes_required=rule.scopes_named, scheme="DPoP", parameters=parameters)
+    return replace(denial, scopes_required=rule.scopes_named)
 
 
 def without_key(unknown: UnknownKey, source: KeySource) -> Denial:

@@ -122,7 +122,7 @@ def _demand(root: Mapping[str, Any], path: Path, route: Mapping[str, Any]) -> It
     """A route says either which scopes it demands, or that it is public."""
     public = str(route.get("public")).lower() == "true"
     if public:
-        for key in ("scopes", "issuers"):
+        for key in ("scopes", "issuers", "require_proof", "acr", "max_age"):
             if key in route:
                 yield (*path, key), f"has no effect on a public route: remove {key}, or remove public: true"
         return

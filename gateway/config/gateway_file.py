@@ -203,6 +203,18 @@ class UpstreamConfig(Section):
     )
 
 
+class ProofsConfig(Section):
+    """How the senders of bound tokens prove that they may use them (RFC 9449, RFC 8705)."""
+
+    nonces: bool = Field(default=False, description="Demand that DPoP proofs bear a nonce that the gateway gave out.")
+    max_age: Annotated[Duration, at_least("1s"), at_most("5m")] = written(
+        "60s", "How old a DPoP proof may be; so long is it remembered, so that it is taken once."
+    )
+    certificate_field: bool = Field(
+        default=False, description="Believe trusted proxies that tell of their client's certificate (Client-Cert)."
+    )
+
+
 class ScopesConfig(Section):
     """Scopes that a route demands; both conditions hold together."""
 
@@ -232,6 +244,14 @@ class RouteConfig(Section):
         default=None, description="Scopes that the token must carry: a list of all, or {all: [...], any: [...]}."
     )
     public: bool = Field(default=False, description="Open to everyone: no token is asked for, and none is looked at.")
+    require_proof: Literal["dpop", "mtls"] | None = Field(
+        default=None,
+        description="Demand a token that is bound to its sender's key, and the proof; by default by token.",
+    )
+    acr: tuple[Text, ...] = Field(default=(), description="Demand that the token's `acr` is one of these (RFC 9470).")
+    max_age: Duration | None = Field(
+        default=None, description="Demand that the token's `auth_time` is at most so long ago (RFC 9470)."
+    )
     upstream: Text = Field(description="Name of the upstream that answers.")
     forward_token: bool = Field(default=False, description="Send the Authorization field on to the upstream.")
     allow_in_path: Annotated[tuple[PathOddity, ...], AfterValidator(each_once)] = Field(
@@ -273,6 +293,11 @@ class GatewayConfig(Section):
     realm: Annotated[str, StringConstraints(pattern=r"^[ !#-\[\]-~]{1,64}$")] = written(
         "scopegate", "The realm that a refusal's challenge names (RFC 9110 §11.5)."
     )
+    public_url: Origin | None = Field(
+        default=None,
+        description="Where clients reach the gateway: DPoP proofs name it, and its metadata (RFC 9728) are then told.",
+    )
+    proofs: ProofsConfig = Field(default_factory=ProofsConfig, description="How bound tokens are proven.")
     trusted_proxies: tuple[IpNetwork, ...] = Field(
         default=(), description="Networks whose forwarding fields (X-Forwarded-For and the like) are believed."
     )

@@ -18,6 +18,8 @@ from gateway.policy.routes import RouteTable
 from gateway.starting import BadFileError
 from gateway.tokens.key_source import KeySource
 from gateway.tokens.keys import KeySetError
+from gateway.tokens.proof import ProofTerms
+from gateway.tokens.replay import ReplayStore
 from gateway.tokens.revocations import RevocationFeed
 from gateway.tokens.revoked import RevokedTokens
 from gateway.tokens.verify import IssuersByIss, by_iss
@@ -53,6 +55,10 @@ class Grounds:
     def by_iss(self) -> IssuersByIss:
         """The issuers by the value of `iss`, as `verify` takes them."""
         return by_iss(self.issuers)
+
+    def proofs(self, now: float) -> ProofTerms:
+        """How a bound token would have to be proven; each time with an empty memory."""
+        return ProofTerms(ReplayStore(lambda: now), public_url=self.config.public_url)
 
 
 class GroundsError(Exception):

@@ -80,6 +80,14 @@ class Findings:
         return issuer_of(self.payload, self.grounds.by_iss)
 
 
+class _NoConnection:
+    """There is a request, and no connection that it came by."""
+
+    peer = ""
+    scheme = "https"
+    client_certificate: bytes | None = None
+
+
 async def judge_request(grounds: Grounds, request: Request, now: float) -> Findings | NoKeys:
     """Judge a request with its token, or with none.
 
@@ -93,13 +101,13 @@ async def judge_request(grounds: Grounds, request: Request, now: float) -> Findi
             return Findings(grounds, request, now, head)
         revoked: dict[str, RevokedTokens] = {}
         verifier = TokenVerifier(grounds.issuers, sources, capacity=1, log_key=b"", revoked=revoked)
-        judgement = judge(head, grounds.table, verifier, now)
+        judgement = judge(head, _NoConnection(), grounds.table, verifier, grounds.proofs(now), now)
         if isinstance(judgement.outcome, UnknownKey):
             await sources[judgement.outcome.issuer].look_for(judgement.outcome.kid)
-            judgement = judge(head, grounds.table, verifier, now)
+            judgement = judge(head, _NoConnection(), grounds.table, verifier, grounds.proofs(now), now)
         not_looked = await _ask(judgement, revocation_feeds(grounds, sources, http, lambda: now, revoked))
         if revoked:
-            judgement = judge(head, grounds.table, verifier, now)
+            judgement = judge(head, _NoConnection(), grounds.table, verifier, grounds.proofs(now), now)
     outcome = _settled(judgement.outcome, sources)
     if isinstance(outcome, NoKeys):
         return outcome
@@ -137,7 +145,7 @@ async def judge_claims(grounds: Grounds, request: Request, payload: Mapping[str,
     signed = stand_in(payload, route if isinstance(route, Route) else None, grounds, now)
     head = head._replace(authorization=(b"Bearer " + signed.token,))
     verifier = TokenVerifier(signed.issuers, signed.keys, capacity=1, log_key=b"")
-    judgement = judge(head, grounds.table, verifier, now)
+    judgement = judge(head, _NoConnection(), grounds.table, verifier, grounds.proofs(now), now)
     outcome = judgement.outcome
     if isinstance(outcome, UnknownKey):
         raise TypeError("the stand-in for a token names a key that its own issuer has")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 
 from gateway.policy.denial import Denial, Reason
-from gateway.policy.model import BearerToken, RequestHead
+from gateway.policy.model import BearerToken, RequestHead, Scheme
 
 _CREDENTIALS = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?: +(.*))?\Z", re.DOTALL)
 _SEPARATOR = re.compile(rb"[\s,]")
+_SCHEMES: dict[bytes, Scheme] = {b"bearer": "Bearer", b"dpop": "DPoP"}
 _MISSING = Denial(Reason.TOKEN_MISSING, "the request has no Authorization field")
 
 
@@ -41,15 +42,16 @@ def _take_unusual(value: bytes) -> BearerToken | Denial:
     scheme, token = credentials[1], credentials[2]
     if _several(value):
         return Denial(Reason.REQUEST_MALFORMED, "the Authorization field holds more than one set of credentials")
-    if scheme.lower() != b"bearer":
-        return Denial(Reason.TOKEN_MISSING, "the Authorization field is of another scheme than Bearer")
+    known = _SCHEMES.get(scheme.lower())
+    if known is None:
+        return Denial(Reason.TOKEN_MISSING, "the Authorization field is of another scheme than Bearer and DPoP")
     if not token:
-        return Denial(Reason.REQUEST_MALFORMED, "the Authorization field names the scheme Bearer but has no token")
+        return Denial(Reason.REQUEST_MALFORMED, f"the Authorization field names the scheme {known} but has no token")
     if _SEPARATOR.search(token):
         return Denial(Reason.REQUEST_MALFORMED, "the Authorization field holds more than one token")
-    return BearerToken(token)
+    return BearerToken(token, known)
 
 
 def _several(value: bytes) -> bool:
-    """Whether a comma-joined list hides a Bearer credential behind or before another one."""
-    return re.search(rb",\s*bearer(?:\s|\Z)", value, re.IGNORECASE) is not None
+    """Whether a comma-joined list hides a token behind or before other credentials."""
+    return re.search(rb",\s*(?:bearer|dpop)(?:\s|\Z)", value, re.IGNORECASE) is not None

@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from gateway.policy.denial import Denial, Reason
-from gateway.policy.model import Claims, ClaimValue, TrustedIssuer
+from gateway.policy.model import Claims, ClaimValue, Confirmation, TrustedIssuer
 
 LATEST_TIME = 253_402_300_799
 """The last second of the year 9999: a NumericDate beyond it is no date that anyone meant."""
 
-_UNPROVEN = Denial(Reason.PROOF_INVALID, "the token is bound to a key (cnf), and no proof of that key is taken here")
-"""A sender-constrained token is worth nothing as a bearer token (RFC 9449 §7.2, RFC 8705 §3)."""
+_UNKNOWN_BINDING = Denial(Reason.PROOF_INVALID, "the token is bound to a key (cnf) in a way that is not known here")
+"""What can't be proven is worth nothing (RFC 7800 §3.1)."""
 
+_THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}\Z")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+\Z")
 _FIELD_SAFE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?\Z")
 
@@ -42,9 +43,10 @@ def check_claims(payload: Mapping[str, object], issuer: TrustedIssuer, now: floa
     try:
         if payload.get("iss") != issuer.issuer:
             return Denial(Reason.ISSUER_UNTRUSTED, f"iss is not {issuer.issuer}")
-        if "cnf" in payload:
-            return _UNPROVEN
-        claims = _read(payload, issuer)
+        confirmation = _confirmation(payload["cnf"]) if "cnf" in payload else None
+        if isinstance(confirmation, Denial):
+            return confirmation
+        claims = _read(payload, issuer, confirmation)
         _check_terms(payload, issuer)
     except _ClaimError as error:
         return Denial(Reason.CLAIM_INVALID, str(error))
@@ -98,7 +100,16 @@ def check_times(claims: Claims, leeway: float, now: float) -> Denial | None:
     return None
 
 
-def _read(payload: Mapping[str, object], issuer: TrustedIssuer) -> Claims:
+def _confirmation(value: object) -> Confirmation | Denial:
+    """The keys that a token is bound to; where one of several ways is unknown, the binding can't be proven."""
+    if not isinstance(value, Mapping) or not value or not value.keys() <= {"jkt", "x5t#S256"}:
+        return _UNKNOWN_BINDING
+    if not all(isinstance(item, str) and _THUMBPRINT.match(item) for item in value.values()):
+        return _UNKNOWN_BINDING
+    return Confirmation(value.get("jkt"), value.get("x5t#S256"))
+
+
+def _read(payload: Mapping[str, object], issuer: TrustedIssuer, confirmation: Confirmation | None) -> Claims:
     not_before, issued_at = _time(payload, "nbf"), _time(payload, "iat")
     expires_at = _expiry(payload, issuer, issued_at)
     if not_before is None or (issued_at is not None and issued_at > not_before):
@@ -114,6 +125,9 @@ def _read(payload: Mapping[str, object], issuer: TrustedIssuer) -> Claims:
         not_before=not_before,
         jti=_jti(payload),
         issued_at=issued_at,
+        confirmation=confirmation,
+        acr=_text(payload, "acr") if "acr" in payload else "",
+        auth_time=_time(payload, "auth_time"),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gateway.policy.denial import Denial, Reason
-from gateway.policy.model import Claims, Rule
+from gateway.policy.model import Claims, Proof, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +19,13 @@ class Evidence(NamedTuple):
 
     Attributes:
         claims: of the verified token; None where the route asks for none.
+        proofs: how the sender proved that the token is its own.
+        now: seconds since the epoch; only rules about the time of an authentication look at it.
     """
 
     claims: Claims | None = None
+    proofs: frozenset[Proof] = frozenset()
+    now: float = 0.0
 
 
 ALLOW = Allow()
@@ -40,7 +44,36 @@ def decide(rule: Rule, evidence: Evidence) -> Allow | Denial:
         return Denial(
             Reason.ISSUER_UNTRUSTED, f"the route takes tokens of {expected}; this one is from {claims.issuer_name}"
         )
+    if rule.is_demanding and (denial := _decide_sender(rule, claims, evidence)) is not None:
+        return denial
     return _decide_scopes(rule, claims)
+
+
+def _decide_sender(rule: Rule, claims: Claims, evidence: Evidence) -> Denial | None:
+    """What a rule demands of the sender beyond scopes: a proof (RFC 9449, RFC 8705), an authentication (RFC 9470)."""
+    if rule.require_proof is not None and rule.require_proof not in evidence.proofs:
+        given = " and ".join(sorted(evidence.proofs)) or "none"
+        scheme = "DPoP" if rule.require_proof == "dpop" else "Bearer"
+        return Denial(Reason.PROOF_INVALID, f"the route demands {rule.require_proof}; proofs: {given}", scheme=scheme)
+    if rule.acr and claims.acr not in rule.acr:
+        detail = f"the route demands acr {' or '.join(rule.acr)}; the token says {claims.acr or 'none'}"
+        return _step_up(rule, detail)
+    if rule.max_age is None or (claims.auth_time is not None and evidence.now - claims.auth_time <= rule.max_age):
+        return None
+    told = "no auth_time" if claims.auth_time is None else f"{evidence.now - claims.auth_time:.0f} s"
+    return _step_up(
+        rule, f"the route demands an authentication at most {rule.max_age:.0f} s ago; the token says {told}"
+    )
+
+
+def _step_up(rule: Rule, detail: str) -> Denial:
+    """What the client has to ask its user for (RFC 9470 §3)."""
+    parameters = []
+    if rule.acr:
+        parameters.append(("acr_values", " ".join(rule.acr)))
+    if rule.max_age is not None:
+        parameters.append(("max_age", f"{rule.max_age:.0f}"))
+    return Denial(Reason.AUTHENTICATION_INSUFFICIENT, detail, parameters=tuple(parameters))
 
 
 def _decide_scopes(rule: Rule, claims: Claims) -> Allow | Denial:

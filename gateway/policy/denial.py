@@ -29,6 +29,7 @@ class Reason(StrEnum):
     CLAIM_INVALID = "claim_invalid"
     TOKEN_REVOKED = "token_revoked"  # noqa: S105 - a slug, not a secret
     PROOF_INVALID = "proof_invalid"
+    AUTHENTICATION_INSUFFICIENT = "authentication_insufficient"
     SCOPE_INSUFFICIENT = "scope_insufficient"
     CLAIM_CONDITION_FAILED = "claim_condition_failed"
     BODY_TOO_LARGE = "body_too_large"
@@ -125,6 +126,13 @@ MEANINGS: dict[Reason, Meaning] = {
     Reason.PROOF_INVALID: _invalid_token(
         "The token's proof of possession is missing or wrong", "Send the proof that the token is bound to."
     ),
+    Reason.AUTHENTICATION_INSUFFICIENT: Meaning(
+        401,
+        "The token's authentication is not strong or not recent enough",
+        "Authenticate anew as the challenge says (acr_values, max_age), and get a new token.",
+        challenge=True,
+        error="insufficient_user_authentication",
+    ),
     Reason.SCOPE_INSUFFICIENT: _insufficient(
         "The token lacks a scope that this request needs", "Ask for a token with the scope that the challenge names."
     ),
@@ -182,6 +190,10 @@ class Denial:
         scopes_required: what the route demands, for the challenge (RFC 6750 §3).
         scopes_missing: those of them that the token lacks.
         allow: the methods that the path takes (405).
+        scheme: of the challenge.
+        error: the challenge's error code where the reason's own does not say it (RFC 9449 §8).
+        parameters: further ones of the challenge, by name.
+        nonce: that the client has to put into its next proof (RFC 9449 §8), None where it has to put none.
         issuer: the name of the issuer whose key did not make the signature; it may have a new key by the old name.
     """
 
@@ -190,6 +202,10 @@ class Denial:
     scopes_required: tuple[str, ...] = ()
     scopes_missing: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
+    scheme: str = "Bearer"
+    error: str | None = None
+    parameters: tuple[tuple[str, str], ...] = ()
+    nonce: str | None = None
     issuer: str | None = None
 
     @property
@@ -212,21 +228,30 @@ class Refusal:
     body: bytes
 
 
-def challenge(denial: Denial, realm: str) -> str:
-    """The value of WWW-Authenticate (RFC 6750 §3): each parameter at most once.
+def challenge(denial: Denial, realm: str, metadata: str | None = None) -> str:
+    """The value of WWW-Authenticate (RFC 6750 §3, RFC 9449 §7.1): each parameter at most once.
 
     No error code goes to a request that carried no credentials (RFC 6750 §3.1).
+
+    Args:
+        denial: what it is about.
+        realm: which this is.
+        metadata: where the resource's metadata is (RFC 9728 §5.1), None where it has none.
     """
     parts = [f'realm="{realm}"']
-    if denial.meaning.error is not None:
-        parts.append(f'error="{denial.meaning.error}"')
+    error = denial.error or denial.meaning.error
+    if error is not None:
+        parts.append(f'error="{error}"')
         parts.append(f'error_description="{denial.meaning.title}"')
     if denial.scopes_required:
         parts.append(f'scope="{" ".join(denial.scopes_required)}"')
-    return "Bearer " + ", ".join(parts)
+    parts.extend(f'{name}="{value}"' for name, value in denial.parameters)
+    if metadata is not None:
+        parts.append(f'resource_metadata="{metadata}"')
+    return f"{denial.scheme} " + ", ".join(parts)
 
 
-def refuse(denial: Denial, realm: str, request_id: str) -> Refusal:
+def refuse(denial: Denial, realm: str, request_id: str, metadata: str | None = None) -> Refusal:
     """Turn a denial into the response that the client gets (RFC 9457 problem details)."""
     meaning = denial.meaning
     problem: dict[str, object] = {
@@ -242,7 +267,9 @@ def refuse(denial: Denial, realm: str, request_id: str) -> Refusal:
     body = json.dumps(problem, separators=(",", ":")).encode() + b"\n"
     fields = [(b"Content-Type", b"application/problem+json"), (b"Cache-Control", b"no-store")]
     if meaning.challenge:
-        fields.append((b"WWW-Authenticate", challenge(denial, realm).encode()))
+        fields.append((b"WWW-Authenticate", challenge(denial, realm, metadata).encode()))
+    if denial.nonce is not None:
+        fields.append((b"DPoP-Nonce", denial.nonce.encode()))
     if denial.reason is Reason.METHOD_NOT_ALLOWED:
         fields.append((b"Allow", ", ".join(denial.allow).encode()))
     if meaning.retry_after is not None:

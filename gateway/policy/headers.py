@@ -37,6 +37,8 @@ class Kind(IntEnum):
     TRANSFER_ENCODING = 10
     UPGRADE = 11
     USER_AGENT = 12
+    DPOP = 13
+    CLIENT_CERT = 14
     TE = 13
 
 
@@ -45,8 +47,10 @@ IDENTITY_FIELDS = (b"X-Client-Id", b"X-Token-Subject", b"X-Token-Scopes", b"X-To
 
 _SPECIAL: dict[bytes, Kind] = {
     b"authorization": Kind.AUTHORIZATION,
+    b"client-cert": Kind.CLIENT_CERT,
     b"connection": Kind.CONNECTION,
     b"content-length": Kind.CONTENT_LENGTH,
+    b"dpop": Kind.DPOP,
     b"expect": Kind.EXPECT,
     b"forwarded": Kind.FORWARDING,
     b"host": Kind.HOST,
@@ -140,7 +144,7 @@ def kind_of(name: bytes) -> Kind:
     """
     lower = name.lower()
     dashed = lower.replace(b"_", b"-").replace(b".", b"-")
-    if dashed in _DROPPED or dashed.startswith(_CERTIFICATE_PREFIXES):
+    if dashed in _DROPPED or (dashed.startswith(_CERTIFICATE_PREFIXES) and lower != b"client-cert"):
         return Kind.DROPPED
     kind = _SPECIAL.get(dashed)
     if kind is None:
@@ -174,13 +178,17 @@ class ReceivedHead(NamedTuple):
             return canonical
         path, query, oddities = canonical
         _, end_to_end, special, forwarding, length, chunked = self
-        head = RequestHead(method, target, path, query, oddities, self.head.host, authorization)
+        known = self.head
+        head = RequestHead(
+            method, target, path, query, oddities, known.host, authorization, known.dpop, known.client_cert
+        )
         return ReceivedHead(head, end_to_end, special, forwarding, length, chunked)
 
     def bearing(self, authorization: tuple[bytes, ...]) -> ReceivedHead:
         """The head of another request with the very same version, target and fields, but for Authorization."""
-        (method, target, path, query, oddities, host, _), end_to_end, special, forwarding, length, chunked = self
-        head = RequestHead(method, target, path, query, oddities, host, authorization)
+        known, end_to_end, special, forwarding, length, chunked = self
+        method, target, path, query, oddities, host, _, dpop, certificate = known
+        head = RequestHead(method, target, path, query, oddities, host, authorization, dpop, certificate)
         return ReceivedHead(head, end_to_end, special, forwarding, length, chunked)
 
     @property
@@ -239,7 +247,10 @@ def read_head(  # noqa: C901 - one loop over all fields of each request, with no
     if special and _CONNECTION in special:
         end_to_end = without_connection_named(end_to_end, special[_CONNECTION])
     path, query, oddities = canonical
-    head = RequestHead(method, target, path, query, oddities, host, tuple(authorization))
+    dpop, certificate = special.get(Kind.DPOP, ()), special.get(Kind.CLIENT_CERT, ())
+    head = RequestHead(
+        method, target, path, query, oddities, host, tuple(authorization), tuple(dpop), tuple(certificate)
+    )
     return ReceivedHead(head, field_lines(end_to_end), special, forwarding, *framing)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from gateway.policy.paths import Oddity
 
@@ -20,6 +20,8 @@ class RequestHead(NamedTuple):
         oddities: forms of the path that only a route that names them accepts.
         host: the Host field, or "" where an HTTP/1.0 client sent none.
         authorization: the value of every Authorization field.
+        dpop: the value of every DPoP field (RFC 9449 §4.1).
+        client_cert: the value of every Client-Cert field (RFC 9440 §2.2); worth what the peer is worth.
     """
 
     method: str
@@ -29,12 +31,22 @@ class RequestHead(NamedTuple):
     oddities: frozenset[Oddity]
     host: str
     authorization: tuple[bytes, ...]
+    dpop: tuple[bytes, ...] = ()
+    client_cert: tuple[bytes, ...] = ()
+
+
+Scheme = Literal["Bearer", "DPoP"]
+"""Under which an access token is sent (RFC 6750 §2.1, RFC 9449 §7.1)."""
+
+Proof = Literal["dpop", "mtls"]
+"""How a sender proves to hold the key that a token is bound to (RFC 9449, RFC 8705)."""
 
 
 class BearerToken(NamedTuple):
     """A token as it was sent. It is shown nowhere, its repr included."""
 
     value: bytes
+    scheme: Scheme = "Bearer"
 
     def __repr__(self) -> str:
         return "BearerToken(***)"
@@ -90,6 +102,18 @@ class TrustedIssuer:
     max_age: float | None = None
 
 
+class Confirmation(NamedTuple):
+    """The keys that a token is bound to, as SHA-256 thumbprints in base64url; None where it is not (RFC 7800 §3).
+
+    Attributes:
+        jkt: of the key that signs DPoP proofs (RFC 9449 §6.1).
+        x5t_s256: of the client's certificate (RFC 8705 §3.1).
+    """
+
+    jkt: str | None
+    x5t_s256: str | None
+
+
 class Claims(NamedTuple):
     """A token's verified claims. To hold one means that verification passed.
 
@@ -103,6 +127,9 @@ class Claims(NamedTuple):
         expires_at: `exp` in seconds since the epoch.
         not_before: the later of `nbf` and `iat`, or None.
         jti: `jti`, or "".
+        confirmation: `cnf`: to which keys the token is bound; None where it is a bearer token.
+        acr: `acr`, how the subject was authenticated (RFC 9470 §6), or "".
+        auth_time: when that was, in seconds since the epoch, or None.
         issued_at: `iat`, or None.
     """
 
@@ -116,6 +143,9 @@ class Claims(NamedTuple):
     not_before: float | None
     jti: str
     issued_at: float | None = None
+    confirmation: Confirmation | None = None
+    acr: str = ""
+    auth_time: float | None = None
 
     @property
     def scope_set(self) -> frozenset[str]:
@@ -137,17 +167,27 @@ class Rule:
         issuers: names of the issuers whose tokens are taken.
         all_of: scopes that the token must carry, every one, in the file's order.
         any_of: scopes of which the token must carry at least one; empty demands none.
+        require_proof: how the sender has to prove that the token is its own; None takes bearer tokens, too.
+        acr: of which one has to be the token's `acr`; empty demands none (RFC 9470 §3).
+        max_age: seconds since `auth_time` at most; None for any.
         scopes_named: every scope of either list, each once.
+        is_demanding: whether it demands more of the sender than scopes.
     """
 
     public: bool = False
     issuers: frozenset[str] = frozenset()
     all_of: tuple[str, ...] = ()
     any_of: tuple[str, ...] = ()
+    require_proof: Proof | None = None
+    acr: tuple[str, ...] = ()
+    max_age: float | None = None
     scopes_named: tuple[str, ...] = field(init=False, repr=False)
+    is_demanding: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scopes_named", tuple(dict.fromkeys((*self.all_of, *self.any_of))))
+        demanding = self.require_proof is not None or bool(self.acr) or self.max_age is not None
+        object.__setattr__(self, "is_demanding", demanding)
 
 
 @dataclass(frozen=True, slots=True)

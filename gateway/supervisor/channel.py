@@ -26,6 +26,7 @@ class Order(TypedDict):
     name: str
     plan: str
     log_key: str
+    replays: str
 
 
 class Ask(TypedDict):

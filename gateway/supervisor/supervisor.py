@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 import time
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from gateway.supervisor.generation import Generation, Read, issuer_texts
 from gateway.supervisor.place import Place
 from gateway.supervisor.snapshots import combine, nothing, remains
 from gateway.supervisor.sockets import listen
+from gateway.tokens import shared_replays
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,7 @@ class Supervisor:
         self._issuers = Place("embedded issuers", partial(self._launch, ISSUERS))
         self._children: dict[Child, int] = {}
         self._log_key = secrets.token_bytes(32)
+        self._replays = f"/proc/{os.getpid()}/fd/{shared_replays.create()}"
         self._started_at = time.time()
         self._stopping = False
         self._past = nothing(self._started_at)
@@ -239,6 +242,7 @@ class Supervisor:
                 "name": self._issuers.name if index == ISSUERS else self._workers[index - 1].name,
                 "plan": written(generation.plan),
                 "log_key": self._log_key.hex(),
+                "replays": self._replays,
             },
             generation.number,
             None if index == ISSUERS else generation.sockets[index - 1],

@@ -112,7 +112,7 @@ def _service(order: Order, listening: socket.socket | None) -> Service:
     plan = planned(order)
     if listening is None:
         return EmbeddedIssuers(plan)
-    return Gateway(plan, share=Share(listening, bytes.fromhex(order["log_key"])))
+    return Gateway(plan, share=Share(listening, bytes.fromhex(order["log_key"]), order["replays"]))
 
 
 class _Following:

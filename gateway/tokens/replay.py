@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from enum import Enum, auto
+from typing import Protocol
 
 
 class Admission(Enum):
@@ -13,6 +14,14 @@ class Admission(Enum):
     NEW = auto()
     REPLAYED = auto()
     FULL = auto()
+
+
+class Replays(Protocol):
+    """What remembers."""
+
+    def admit(self, digest: bytes, until: float) -> Admission:
+        """Remember a digest until then, unless it is known or there is no room; `until` in seconds since the epoch."""
+        ...
 
 
 class ReplayStore:

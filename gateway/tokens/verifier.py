@@ -64,6 +64,11 @@ class VerifiedToken(NamedTuple):
     record: str
 
 
+def hash_key(secret: str) -> bytes:
+    """What a `log_hash_key` stands for, in the gateway's file and in the issuer's."""
+    return hashlib.sha256(secret.encode()).digest()
+
+
 def jti_hash(key: bytes, issuer: str, jti: str) -> str | None:
     """A token's identity in a log: 32 hex digits, meaningless without the key; None where it has no `jti`."""
     if not jti:

@@ -240,7 +240,10 @@ CASES = {
     "expired long ago": Case("token_expired", token=token(exp=NOW - 7200), advice=("get a new token",)),
     "expired just now": Case("token_expired", token=token(exp=NOW), advice=("leeway: 1s under issuers.main",)),
     "not yet valid": Case("token_not_yet_valid", token=token(nbf=NOW + 90), advice=("wait 1 min", "leeway: 91s")),
-    "bound to a key": Case("proof_invalid", token=token(cnf={"jkt": "x"}), advice=("bound to no key",)),
+    "bound to a key": Case("proof_invalid", token=token(cnf={"jkt": "x" * 43}), advice=("bound to no key",)),
+    "bound to a key in an unknown way": Case(
+        "proof_invalid", token=token(cnf={"kid": "x"}), advice=("bound to no key",)
+    ),
     "too few scopes": Case(
         "scope_insufficient", "POST", "/jobs/a/runs", token(), advice=(f"ask the issuer {ISSUER} for scope jobs.run",)
     ),
@@ -838,6 +841,12 @@ def test_whatever_the_target_a_proposed_path_is_canonical(target: str) -> None:
 def test_every_refusal_that_a_request_can_meet_is_in_the_table() -> None:
     elsewhere = {"token_revoked", "claim_condition_failed", "rate_limited", "introspection_unavailable"}
     not_judged = {"keys_unavailable", "upstream_unreachable", "upstream_invalid", "upstream_timeout", "internal_error"}
-    not_judged |= {"overloaded", "body_too_large", "upstream_busy", "credentials_unavailable"}
+    not_judged |= {
+        "overloaded",
+        "body_too_large",
+        "upstream_busy",
+        "credentials_unavailable",
+        "authentication_insufficient",
+    }
     told = {case.reason for case in CASES.values() if case.reason is not None}
     assert told == {reason.value for reason in Reason} - elsewhere - not_judged

@@ -29,7 +29,6 @@ def test_the_token_of_the_bearer_scheme_is_taken_as_it_stands(field: bytes, toke
     [
         pytest.param([], id="no field"),
         pytest.param([b"Basic dXNlcjpwYXNz"], id="Basic"),
-        pytest.param([b"DPoP abc"], id="DPoP"),
         pytest.param([b"Negotiate"], id="a scheme alone"),
         pytest.param([b'Digest username="a", realm="b"'], id="parameters"),
         pytest.param([b"Bearerx abc"], id="a longer scheme"),
@@ -52,6 +51,8 @@ def test_no_token_or_another_scheme_is_a_missing_token(fields: list[bytes]) -> N
         pytest.param([b"DPoP b, Bearer a"], id="DPoP and Bearer"),
         pytest.param([b"Bearer a b"], id="two tokens"),
         pytest.param([b"Bearer"], id="no token"),
+        pytest.param([b"DPoP"], id="DPoP without a token"),
+        pytest.param([b"Basic dQ==, DPoP a"], id="Basic before DPoP"),
         pytest.param([b"Bearer "], id="an empty token"),
         pytest.param([b""], id="an empty field"),
         pytest.param([b"Bearer\tabc"], id="a tab for the space"),
@@ -84,3 +85,9 @@ def test_a_token_that_is_taken_is_the_field_s_one_and_only_word_behind_the_schem
 def test_a_token_shows_itself_nowhere() -> None:
     token = BearerToken(b"secret")
     assert [repr(token), str(token), f"{token}", f"{[token]}"] == ["BearerToken(***)"] * 3 + ["[BearerToken(***)]"]
+
+
+@pytest.mark.parametrize("scheme", ["DPoP", "dpop", "DPOP"])
+def test_a_token_may_come_under_the_scheme_of_its_proof(scheme: str) -> None:
+    token = take_token(head("/", "GET", f"{scheme} abc".encode()))
+    assert token == BearerToken(b"abc", "DPoP")

@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 from gateway.policy.claims import ABSENT as ABSENT_CLAIM, LATEST_TIME, check_claims, check_times, claim_at, fits
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.headers import identity_lines
-from gateway.policy.model import Claims, TrustedIssuer
+from gateway.policy.model import Claims, Confirmation, TrustedIssuer
 
 from .policy_case import CLAIMS, LOCAL, NOW, PAYLOAD, reason
 
@@ -222,9 +222,38 @@ def test_a_token_may_lack_jti_and_subject() -> None:
     assert (claims.jti, claims.subject) == ("", "")
 
 
-@pytest.mark.parametrize("cnf", [{"jkt": "x"}, {"x5t#S256": "x"}, {}, None], ids=str)
-def test_a_token_that_is_bound_to_a_key_is_no_bearer_token(cnf: object) -> None:
+PRINT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
+
+
+@pytest.mark.parametrize(
+    ("cnf", "confirmation"),
+    [
+        ({"jkt": PRINT}, Confirmation(PRINT, None)),
+        ({"x5t#S256": PRINT}, Confirmation(None, PRINT)),
+        ({"jkt": PRINT, "x5t#S256": PRINT}, Confirmation(PRINT, PRINT)),
+    ],
+)
+def test_the_keys_that_a_token_is_bound_to_are_read(cnf: object, confirmation: Confirmation) -> None:
+    assert checked(cnf=cnf).confirmation == confirmation
+
+
+@pytest.mark.parametrize(
+    "cnf",
+    [
+        *({"jkt": "x"}, {"jkt": PRINT + "="}, {"jkt": PRINT[:-1]}, {"jkt": 1}, {"jkt": None}, {"x5t#S256": "x"}),
+        *({"kid": PRINT}, {"jkt": PRINT, "jwk": {}}, {}, None, [PRINT], PRINT, True),
+    ],
+    ids=str,
+)
+def test_a_token_that_is_bound_in_an_unknown_way_is_worth_nothing(cnf: object) -> None:
     assert refused(cnf=cnf) is Reason.PROOF_INVALID
+
+
+def test_how_and_when_the_subject_was_authenticated_is_read() -> None:
+    claims = checked(acr="gold", auth_time=NOW - 5)
+    assert (claims.acr, claims.auth_time) == ("gold", NOW - 5)
+    assert refused(acr=1) is Reason.CLAIM_INVALID
+    assert refused(auth_time="now") is Reason.CLAIM_INVALID
 
 
 _json = st.recursive(

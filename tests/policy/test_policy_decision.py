@@ -1,11 +1,13 @@
 """The one decision."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, strategies as st
 
 from gateway.policy.decision import ALLOW, NO_EVIDENCE, Evidence, decide, describe_scopes
 from gateway.policy.denial import Denial, Reason
-from gateway.policy.model import Claims, Rule
+from gateway.policy.model import Claims, Proof, Rule
 
 from .policy_case import CLAIMS, reason
 
@@ -113,3 +115,46 @@ def test_a_token_that_gets_the_scopes_it_lacked_gets_in(
     if isinstance(outcome, Denial):
         assert outcome.scopes_missing
         assert decide(rule, Evidence(holding(*granted, *outcome.scopes_missing))) == ALLOW
+
+
+# What a rule demands of the sender
+
+
+@pytest.mark.parametrize(
+    ("demanded", "given", "enters"),
+    [
+        ("dpop", {"dpop"}, True),
+        ("dpop", {"dpop", "mtls"}, True),
+        ("dpop", {"mtls"}, False),
+        ("dpop", set(), False),
+        ("mtls", {"mtls"}, True),
+        ("mtls", {"dpop"}, False),
+    ],
+)
+def test_a_demanded_proof_has_to_be_given(demanded: Proof, given: set[Proof], *, enters: bool) -> None:
+    rule = Rule(issuers=LOCAL, require_proof=demanded)
+    outcome = decide(rule, Evidence(CLAIMS, frozenset(given)))
+    assert outcome is ALLOW if enters else reason(outcome) is Reason.PROOF_INVALID
+
+
+@pytest.mark.parametrize(
+    ("terms", "claims", "parameters"),
+    [
+        ({"acr": ("gold", "silver")}, {"acr": "silver"}, None),
+        ({"acr": ("gold", "silver")}, {"acr": "bronze"}, (("acr_values", "gold silver"),)),
+        ({"acr": ("gold",)}, {}, (("acr_values", "gold"),)),
+        ({"max_age": 60.0}, {"auth_time": 940.0}, None),
+        ({"max_age": 60.0}, {"auth_time": 939.0}, (("max_age", "60"),)),
+        ({"max_age": 60.0}, {}, (("max_age", "60"),)),
+        ({"acr": ("gold",), "max_age": 60.0}, {"acr": "gold"}, (("acr_values", "gold"), ("max_age", "60"))),
+    ],
+)
+def test_a_demanded_authentication_has_to_be_strong_and_recent_enough(
+    terms: dict[str, Any], claims: dict[str, Any], parameters: tuple[tuple[str, str], ...] | None
+) -> None:
+    outcome = decide(Rule(issuers=LOCAL, **terms), Evidence(CLAIMS._replace(**claims), now=1000.0))
+    if parameters is None:
+        assert outcome is ALLOW
+    else:
+        assert isinstance(outcome, Denial)
+        assert (outcome.reason, outcome.parameters) == (Reason.AUTHENTICATION_INSUFFICIENT, parameters)

@@ -18,6 +18,7 @@ TABLE: dict[str, tuple[int, str | None]] = {
     "request_malformed": (400, 'Bearer realm="here", error="invalid_request"'),
     "token_missing": (401, 'Bearer realm="here"'),
     **dict.fromkeys(INVALID_TOKEN, (401, 'Bearer realm="here", error="invalid_token"')),
+    "authentication_insufficient": (401, 'Bearer realm="here", error="insufficient_user_authentication"'),
     "scope_insufficient": (403, 'Bearer realm="here", error="insufficient_scope"'),
     "claim_condition_failed": (403, 'Bearer realm="here", error="insufficient_scope"'),
     "body_too_large": (413, None),
@@ -114,3 +115,21 @@ def test_only_405_names_methods_and_only_a_passing_trouble_says_when_to_retry(re
 def test_only_an_upstream_s_failure_concerns_a_request_that_was_let_in(reason: Reason) -> None:
     let_in = reason.value.startswith("upstream_") or reason is Reason.CREDENTIALS_UNAVAILABLE
     assert Denial(reason).keeps_out == (not let_in)
+
+
+def test_a_challenge_names_its_scheme_its_parameters_and_the_resources_metadata() -> None:
+    denial = Denial(
+        Reason.PROOF_INVALID,
+        scheme="DPoP",
+        error="use_dpop_nonce",
+        parameters=(("algs", "ES256 EdDSA"),),
+        scopes_required=("a",),
+        nonce="n-1",
+    )
+    fields = dict(refuse(denial, "here", "r1", "https://api.example/.well-known/oauth-protected-resource").fields)
+    assert fields[b"DPoP-Nonce"] == b"n-1"
+    told = fields[b"WWW-Authenticate"].decode()
+    assert told.startswith('DPoP realm="here", error="use_dpop_nonce", ')
+    assert told.endswith(
+        ', scope="a", algs="ES256 EdDSA", resource_metadata="https://api.example/.well-known/oauth-protected-resource"'
+    )
