@@ -9,8 +9,9 @@ import argparse
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -22,13 +23,50 @@ from bench import load, materials, proxies, report
 from bench.load import Load, Measurement
 from bench.materials import PATH, Materials
 from bench.processes import Process
+from bench.proxies import BOTH_CORES
 
 MIB = 1 << 20
 LARGE, SINK = "/maintenance/large", "/maintenance/sink"
 UPLOAD = 8 * MIB
 """Bytes of one body, as the script of wrk sends it."""
 
+TOKENS_A_SECOND = 5_000
+"""New ones, roughly: how long to begin with."""
+
+CONNECTIONS_A_SECOND = 1_000
+"""That are opened, roughly."""
+
 Start = Callable[[Materials, int], Process]
+Row = tuple[str, str]
+"""A figure's name and what was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One of several that are compared.
+
+    Attributes:
+        start: of the proxy.
+        work: what is asked of it.
+        fill: how many requests have to be answered before it counts.
+    """
+
+    start: Start
+    work: Load
+    fill: int = 0
+
+    def warm(self, proxy: Process) -> None:
+        """Every token once, however long that takes: a run begins at the first token, and those known go by fast."""
+        seconds = 1 + self.fill // TOKENS_A_SECOND
+        while self.fill and load.run(proxy, self.work, seconds).requests < self.fill:
+            seconds *= 2
+
+    def measured(self, proxy: Process, seconds: int) -> Measurement:
+        """The load for so many seconds, and for as many more as it takes to open all connections."""
+        found = load.run(proxy, self.work, seconds + self.work.connections // CONNECTIONS_A_SECOND)
+        if found.requests < self.work.connections:
+            raise RuntimeError(f"{found.requests} answers on {self.work.connections} connections: not all were busy")
+        return found
 
 
 class Bench:
@@ -67,17 +105,24 @@ class Bench:
                     figures.append(figure(measured))
         return median(found[proxies.scopegate]), median(found[proxies.envoy])
 
-    def rates(self, starts: dict[str, Start]) -> dict[str, float]:
-        """Medians of answers a second with one hot token, for ways of starting Scopegate, in turn."""
-        found: dict[str, list[float]] = {name: [] for name in starts}
+    def compared(self, cases: Mapping[str, Case]) -> Iterator[Row]:
+        """Answers a second of every case, in turn; the ratio to the first one is formed within a round."""
+        found: dict[str, list[Measurement]] = {name: [] for name in cases}
         for _ in range(self.rounds):
-            for name, start in starts.items():
-                with self.started(start) as proxy:
-                    found[name].append(load.run(proxy, self.hot, self.seconds).rate)
-        return {name: median(figures) for name, figures in found.items()}
+            for name, case in cases.items():
+                with self.started(case.start) as proxy:
+                    case.warm(proxy)
+                    found[name].append(case.measured(proxy, self.seconds))
+        first = next(iter(found.values()))
+        for name, each in found.items():
+            ratio = median(one.rate / other.rate for one, other in zip(each, first, strict=True))
+            rate, p99 = median(one.rate for one in each), median(one.p99 for one in each) / 1000
+            resident = median(one.resident for one in each) / MIB
+            failed = f"; {errors:,} errors" if (errors := sum(one.errors for one in each)) else ""
+            yield f"answers/s, {name}", f"{rate:,.0f}; ratio {ratio:.3f}; p99 {p99:.2f} ms; {resident:.0f} MiB{failed}"
 
 
-def bodies(bench: Bench) -> Iterator[tuple[str, str]]:
+def bodies(bench: Bench) -> Iterator[Row]:
     """Bytes a second of large bodies."""
     down = Load(bench.made.hot, bench.made.script, LARGE, 4)
     up = Load(bench.made.hot, bench.made.upload, SINK, 4)
@@ -89,7 +134,7 @@ def bodies(bench: Bench) -> Iterator[tuple[str, str]]:
         yield f"{name}, MiB/s", f"{ours:,.0f}; Envoy {theirs:,.0f}; ratio {ours / theirs:.2f}"
 
 
-def latency(bench: Bench) -> Iterator[tuple[str, str]]:
+def latency(bench: Bench) -> Iterator[Row]:
     """Latency at a fixed rate, about half of what a core can do."""
     paced = Load(bench.made.hot, bench.made.paced)
     for name, figure in (("p50", lambda measured: measured.p50), ("p99", lambda measured: measured.p99)):
@@ -97,7 +142,7 @@ def latency(bench: Bench) -> Iterator[tuple[str, str]]:
         yield f"{name} at a fixed rate, ms", f"{ours / 1000:.2f}; Envoy {theirs / 1000:.2f}"
 
 
-def memory(bench: Bench) -> Iterator[tuple[str, str]]:
+def memory(bench: Bench) -> Iterator[Row]:
     """Memory of a warm worker, of cached tokens and of idle connections."""
     with bench.started(partial(proxies.scopegate, tokens=materials.NEW)) as proxy:
         warm = proxy.resident
@@ -123,18 +168,58 @@ def _idle(port: int, token: str) -> socket.socket:
     return connection
 
 
-def growth(bench: Bench) -> Iterator[tuple[str, str]]:
-    """Answers a second with more routes and more connections."""
-    by_routes = bench.rates({str(count): partial(proxies.scopegate, routes=count) for count in (10, 100, 1_000)})
-    for count, rate in by_routes.items():
-        yield f"answers/s with {count} routes", f"{rate:,.0f}; ratio to 10: {rate / by_routes['10']:.3f}"
-    for connections in (10, 100, 1_000):
-        with bench.started(proxies.scopegate) as proxy:
-            measured = load.run(proxy, Load(bench.made.hot, bench.made.script, PATH, connections), bench.seconds)
-            yield f"answers/s with {connections:,} connections", f"{measured.rate:,.0f}; errors {measured.errors}"
+def routes(bench: Bench) -> Iterator[Row]:
+    """More routes, of which the last one is used."""
+    yield from bench.compared(
+        {f"{count:,} routes": Case(partial(proxies.scopegate, routes=count), bench.hot) for count in (10, 100, 1_000)}
+    )
 
 
-SUBJECTS = {"bodies": bodies, "latency": latency, "memory": memory, "growth": growth}
+def tokens(bench: Bench) -> Iterator[Row]:
+    """More tokens in rotation, all of them cached before anything is measured."""
+    cases = {}
+    for count in (1, 100, 10_000, 100_000):
+        file = materials.tokens(bench.made.folder, bench.made.private, count)
+        cases[f"{count:,} cached tokens"] = Case(
+            partial(proxies.scopegate, tokens=count), Load(file, bench.made.script), fill=count
+        )
+    yield from bench.compared(cases)
+
+
+def connections(bench: Bench) -> Iterator[Row]:
+    """More connections, all of them busy; the upstream's stay 256."""
+    yield from bench.compared(
+        {
+            f"{count:,} busy connections": Case(
+                proxies.scopegate, Load(bench.made.hot, bench.made.script, connections=count)
+            )
+            for count in (10, 100, 1_000, 10_000)
+        }
+    )
+
+
+def workers(bench: Bench) -> Iterator[Row]:
+    """One worker and two, with nothing pinned: proxy, load and upstream share both cores, so two have no core each."""
+    work = Load(bench.made.hot, bench.made.script, cores=BOTH_CORES)
+    cases = {
+        f"--workers {count}, both cores shared with load and upstream": Case(
+            partial(proxies.scopegate, workers=count, cores=BOTH_CORES), work
+        )
+        for count in (1, 2)
+    }
+    with proxies.upstream(bench.made, BOTH_CORES) as upstream:
+        yield from Bench(bench.made, upstream.port, bench.rounds, bench.seconds).compared(cases)
+
+
+SUBJECTS = {
+    "bodies": bodies,
+    "latency": latency,
+    "memory": memory,
+    "routes": routes,
+    "tokens": tokens,
+    "connections": connections,
+    "workers": workers,
+}
 
 
 def main() -> int:

@@ -116,7 +116,7 @@ SERVERS = (
 
 def signatures(seconds: float) -> float:
     """Bare RS256 signatures a second, pinned to the core that the servers have."""
-    os.sched_setaffinity(0, {PROXY_CORE})
+    os.sched_setaffinity(0, {int(PROXY_CORE)})
     try:
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         scheme, digest, text = padding.PKCS1v15(), hashes.SHA256(), b"x" * 400

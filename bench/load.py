@@ -21,6 +21,7 @@ class Measurement:
     """One run of wrk.
 
     Attributes:
+        requests: that were answered.
         rate: answers a second.
         received: bytes a second of the answers, heads included.
         p50: microseconds.
@@ -31,6 +32,7 @@ class Measurement:
             is disturbed less by what else the machine does.
     """
 
+    requests: int
     rate: float
     received: float
     p50: float
@@ -49,18 +51,20 @@ class Load:
         script: of wrk.
         path: of every request.
         connections: at the same time.
+        cores: that wrk may use, as taskset writes them.
     """
 
     tokens: Path
     script: Path
     path: str = PATH
     connections: int = CONNECTIONS
+    cores: str = LOAD_CORE
 
 
 def run(proxy: Process, load: Load, seconds: int) -> Measurement:
     """Put a load on a proxy."""
     command = [
-        *("taskset", "-c", str(LOAD_CORE), find("wrk", "apt-get install wrk")),
+        *("taskset", "-c", load.cores, find("wrk", "apt-get install wrk")),
         *("-t1", f"-c{load.connections}", f"-d{seconds}s", "--timeout", "30s", "--latency", "-s", str(load.script)),
         *(f"http://127.0.0.1:{proxy.port}{load.path}", "--", str(load.tokens)),
     ]
@@ -69,6 +73,7 @@ def run(proxy: Process, load: Load, seconds: int) -> Measurement:
     found = json.loads(done.stderr.strip().splitlines()[-1])
     elapsed = found["micros"] / 1e6
     return Measurement(
+        requests=found["requests"],
         rate=found["requests"] / elapsed,
         received=found["bytes"] / elapsed,
         p50=found["p50"],

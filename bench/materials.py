@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from multiprocessing import get_context
 from pathlib import Path
 
 import jwt
@@ -22,6 +26,8 @@ LIFETIME = 86_400
 ROTATING = 3_000
 NEW = 24_000
 """Tokens in the two rotations. The second exceeds every cache by far, so each is new again when its turn comes."""
+
+SIGNED_AT_ONCE = 500
 
 _ROTATE = """
 local requests, at = {}, 0
@@ -63,7 +69,7 @@ end
 
 @dataclass(frozen=True, slots=True)
 class Materials:
-    """Files of one run."""
+    """Files of one run, with the key in PEM form and two tokens at hand."""
 
     folder: Path
     jwks: Path
@@ -74,6 +80,7 @@ class Materials:
     script: Path
     upload: Path
     paced: Path
+    private: bytes
     good: str
     poor: str
 
@@ -90,20 +97,39 @@ def make(folder: Path) -> Materials:
         .decode()
     )
     public_key = _write(folder / "public.pem", pem)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
     good = token(key, 0)
     return Materials(
         folder=folder,
         jwks=jwks,
         public_key=public_key,
         hot=_write(folder / "hot.txt", good),
-        rotating=_write(folder / "rotating.txt", "\n".join(token(key, number) for number in range(ROTATING))),
-        new=_write(folder / "new.txt", "\n".join(token(key, number) for number in range(NEW))),
+        rotating=tokens(folder, private, ROTATING),
+        new=tokens(folder, private, NEW),
         script=_write(folder / "load.lua", _ROTATE + REPORT),
         upload=_write(folder / "upload.lua", _UPLOAD + REPORT),
         paced=_write(folder / "paced.lua", _ROTATE + _PACED + REPORT),
+        private=private,
         good=good,
         poor=token(key, 0, scope="other:read"),
     )
+
+
+def tokens(folder: Path, private: bytes, count: int) -> Path:
+    """A file with so many tokens, signed on all cores."""
+    parts = [range(first, min(first + SIGNED_AT_ONCE, count)) for first in range(0, count, SIGNED_AT_ONCE)]
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        signed = pool.map(partial(_sign, private), parts)
+        return _write(folder / f"tokens-{count}.txt", "\n".join(chain.from_iterable(signed)))
+
+
+def _sign(private: bytes, numbers: range) -> list[str]:
+    key = serialization.load_pem_private_key(private, None)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise TypeError(key)
+    return [token(key, number) for number in numbers]
 
 
 def token(key: rsa.RSAPrivateKey, number: int, scope: str = f"profile {SCOPE}") -> str:

@@ -26,14 +26,14 @@ class Process(AbstractContextManager["Process"]):
     Args:
         name: in reports.
         command: starts it.
-        core: that it may use.
+        cores: that it may use, as taskset writes them.
         port: where it listens.
         log: file for what it prints.
         supervised: whether its children do the work, and the memory to report is theirs.
     """
 
     def __init__(  # noqa: PLR0913 - what a program needs, each by its name
-        self, name: str, command: Sequence[str], core: int, port: int, log: Path, *, supervised: bool = False
+        self, name: str, command: Sequence[str], cores: str, port: int, log: Path, *, supervised: bool = False
     ) -> None:
         self.name = name
         self.port = port
@@ -41,7 +41,7 @@ class Process(AbstractContextManager["Process"]):
         self._log = log
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                ["taskset", "-c", str(core), *command], stdout=output, stderr=output, start_new_session=True
+                ["taskset", "-c", cores, *command], stdout=output, stderr=output, start_new_session=True
             )
         self._wait_until_it_listens()
 
@@ -66,9 +66,10 @@ class Process(AbstractContextManager["Process"]):
 
     @property
     def resident(self) -> int:
-        """Bytes of memory of those who do the work (RSS): its children, and itself unless it only supervises them."""
-        own = 0 if self._supervised else _resident(self.pid)
-        return own + sum(_resident(pid) for pid in _children(self.pid))
+        """Bytes of memory of those who do the work (RSS): its children, and itself unless it supervises some."""
+        children = _children(self.pid)
+        own = 0 if self._supervised and children else _resident(self.pid)
+        return own + sum(_resident(pid) for pid in children)
 
     @property
     def supervisor_resident(self) -> int:

@@ -14,7 +14,8 @@ from bench.materials import AUDIENCE, ISSUER, SCOPE, Materials
 from bench.processes import Process, find, free_port
 
 HERE = Path(__file__).parent
-PROXY_CORE, LOAD_CORE = 1, 0
+PROXY_CORE, LOAD_CORE = "1", "0"
+BOTH_CORES = "0,1"
 CACHED_TOKENS = 5_000
 """What every cache of verified tokens may hold, as in Envoy's configuration."""
 
@@ -27,8 +28,16 @@ class Peer:
     start: Callable[[Materials, int], Process]
 
 
-def scopegate(materials: Materials, upstream: int, *, routes: int = 1, tokens: int = CACHED_TOKENS) -> Process:
-    """Scopegate with one worker, whose memory counts; `routes` of which the last one is used."""
+def scopegate(  # noqa: PLR0913 - what is varied, each by its name
+    materials: Materials,
+    upstream: int,
+    *,
+    routes: int = 1,
+    tokens: int = CACHED_TOKENS,
+    workers: int = 1,
+    cores: str = PROXY_CORE,
+) -> Process:
+    """Scopegate, whose workers' memory counts; with `routes`, of which the last one is used."""
     port, admin = free_port(), free_port()
     unused = "".join(
         f"  - {{id: unused-{number}, methods: [GET], path: '/unused/{number}/{{x}}', scopes: [none], upstream: up}}\n"
@@ -37,14 +46,14 @@ def scopegate(materials: Materials, upstream: int, *, routes: int = 1, tokens: i
     config = materials.folder / "scopegate.yaml"
     config.write_text(
         f"listen: 127.0.0.1:{port}\nadmin: 127.0.0.1:{admin}\naccess_log: {materials.folder}/scopegate.jsonl\n"
-        f"token_cache: {tokens}\nlimits: {{connections: 20000}}\n"
+        f"token_cache: {tokens}\nlimits: {{connections: 20000, requests: 20000}}\n"
         f"issuers:\n  bench: {{issuer: '{ISSUER}', audience: '{AUDIENCE}', jwks_file: jwks.json}}\n"
-        f"upstreams:\n  up: {{url: 'http://127.0.0.1:{upstream}', max_connections: 256}}\n"
+        f"upstreams:\n  up: {{url: 'http://127.0.0.1:{upstream}', max_connections: 256, max_waiting: 20000, connect_timeout: 60s}}\n"
         f"routes:\n{unused}"
         f"  - {{id: jobs, methods: [GET, POST], path: '/maintenance/{{rest...}}', scopes: ['{SCOPE}'], upstream: up}}\n"
     )
-    command = [str(Path(sys.executable).parent / "scopegate"), "run", "-c", str(config), "--workers", "1"]
-    return Process("Scopegate", command, PROXY_CORE, port, materials.folder / "scopegate.log", supervised=True)
+    command = [str(Path(sys.executable).parent / "scopegate"), "run", "-c", str(config), "--workers", str(workers)]
+    return Process("Scopegate", command, cores, port, materials.folder / "scopegate.log", supervised=True)
 
 
 def envoy(materials: Materials, upstream: int) -> Process:
@@ -81,7 +90,7 @@ def plain(materials: Materials, upstream: int) -> Process:
     return Process("plain aiohttp", command, PROXY_CORE, port, materials.folder / "plain.log")
 
 
-def upstream(materials: Materials) -> Process:
+def upstream(materials: Materials, cores: str = LOAD_CORE) -> Process:
     """nginx: a 112-byte answer, large bodies both ways."""
     port = free_port()
     large = materials.folder / "large.bin"
@@ -90,7 +99,7 @@ def upstream(materials: Materials) -> Process:
             file.truncate(16 << 20)
     config = _fill(materials, "nginx.conf", PORT=port, FOLDER=materials.folder)
     command = [find("nginx", "apt-get install nginx-light"), "-c", str(config), "-g", "daemon off;"]
-    return Process("nginx", command, LOAD_CORE, port, materials.folder / "nginx.log")
+    return Process("nginx", command, cores, port, materials.folder / "nginx.log")
 
 
 PEERS = (Peer("Scopegate", scopegate), Peer("Envoy", envoy), Peer("HAProxy", haproxy), Peer("plain aiohttp", plain))
@@ -122,7 +131,7 @@ class _LogSink:
         threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self) -> None:
-        os.sched_setaffinity(0, {LOAD_CORE})
+        os.sched_setaffinity(0, {int(LOAD_CORE)})
         with self._file.open("ab") as output:
             while data := self._socket.recv(65536):
                 output.write(data + b"\n")
