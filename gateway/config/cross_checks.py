@@ -9,11 +9,12 @@ from urllib.parse import urlsplit
 
 from gateway.config.binding import nearest
 from gateway.config.errors import ConfigError, Path, in_file_order
-from gateway.config.fields import HostPort, host_port
+from gateway.config.fields import host_port
 from gateway.config.gateway_fields import DEFAULT_ADDRESSES, is_loopback
 from gateway.config.reading import Document
 from gateway.config.redaction import masked
 from gateway.config.shadowing import Reaches
+from gateway.host_port import HostPort
 from gateway.policy.routes import METHODS, parse_template
 
 Fault = tuple[Path, str]

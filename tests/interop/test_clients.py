@@ -115,7 +115,7 @@ def test_a_node_client_finds_the_issuer_by_openid_discovery_and_gets_all_applica
 
 
 @pytest.mark.parametrize("script", NODE_CLIENTS)
-def test_a_node_client_with_dpop_gets_a_token_bound_to_its_key(stage: Stage, script: str) -> None:
+def test_a_node_client_with_dpop_gets_a_token_bound_to_its_key_and_is_let_in_with_its_proof(stage: Stage, script: str) -> None:
     needs_node()
     result = node(
         script,
@@ -131,6 +131,7 @@ def test_a_node_client_with_dpop_gets_a_token_bound_to_its_key(stage: Stage, scr
     assert result["token"]["token_type"].lower() == "dpop"
     claims = jwt.decode(result["token"]["access_token"], options={"verify_signature": False})
     assert set(claims["cnf"]) == {"jkt"}
+    assert result["called"] == 200
 
 
 @pytest.fixture
