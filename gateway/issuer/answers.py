@@ -29,6 +29,8 @@ async def request_form(request: web.Request, body_seconds: float) -> Form | Toke
         return invalid_request("The body is not encoded as its fields say.")
     except TimeoutError:
         return invalid_request("The body did not arrive in time.")
+    except ConnectionError:  # no one is left to read this
+        return invalid_request("The body did not arrive.")
     return read_form(content_types[0] if len(content_types) == 1 else "", body)
 
 
