@@ -12,10 +12,12 @@ from hypothesis import HealthCheck, given, settings as budget, strategies as st
 from pytest_aiohttp.plugin import AiohttpClient
 
 from gateway.issuer.scopes import MY_SCOPES
+from gateway.issuer.secrets import hash_secret
 
 from .issuer_case import (
     BATCH,
     BATCH_SCOPES,
+    CHEAP,
     EVERYTHING,
     FORM,
     ISSUER,
@@ -232,6 +234,24 @@ async def test_guessing_is_throttled_for_this_client_only_and_for_a_minute(issue
     assert (await ask(issuer))[0] == 200
 
 
+async def test_a_secret_in_the_body_is_taken_and_guessed_no_faster(issuer: Client) -> None:
+    posted = {"client_id": "nightly-batch", "client_secret": SECRET}
+    assert (await ask(issuer, {}, **posted))[0] == 200
+    for _ in range(10):
+        status, answer, fields = await ask(issuer, {}, client_id="nightly-batch", client_secret="guess")
+        assert (status, answer["error"], "WWW-Authenticate" in fields) == (400, "invalid_client", False)
+    assert (await ask(issuer, {}, **posted))[0] == 429
+    assert (await ask(issuer))[0] == 429
+
+
+async def test_while_a_secret_is_replaced_both_are_taken_and_no_other(aiohttp_client: AiohttpClient) -> None:
+    more = ", ".join(f'"{hash_secret(secret, CHEAP)}"' for secret in ("second", "third"))
+    text = TEXT.replace("  roleless: {", f"  roleless: {{roles: [operator], secrets: [{more}], ")
+    issuer = await aiohttp_client(server(text=text).application())
+    for secret, status in (("none", 200), ("second", 200), ("third", 200), ("fourth", 401), ("second", 200)):
+        assert (await ask(issuer, basic("roleless", secret)))[0] == status
+
+
 async def test_a_remembered_secret_does_not_escape_the_throttle(issuer: Client) -> None:
     assert (await ask(issuer))[0] == 200
     for _ in range(10):
@@ -252,7 +272,16 @@ async def test_metadata_names_the_endpoints_below_the_issuer(issuer: Client, nam
     assert document["token_endpoint"] == f"{ISSUER}/oauth2/v1/token"
     assert document["jwks_uri"] == f"{ISSUER}/oauth2/v1/jwks"
     assert document["grant_types_supported"] == ["client_credentials"]
-    assert document["token_endpoint_auth_methods_supported"] == ["client_secret_basic"]
+    assert document["token_endpoint_auth_methods_supported"] == [
+        "client_secret_basic",
+        "client_secret_post",
+        "client_secret_jwt",
+        "private_key_jwt",
+    ]
+    assert {"RS256", "PS256", "ES256", "EdDSA", "HS256"} <= {
+        *document["token_endpoint_auth_signing_alg_values_supported"]
+    }
+    assert document["tls_client_certificate_bound_access_tokens"] is False
     assert document["scopes_supported"] == ["jobs.read", "jobs.run", "shared", "reports.read"]
 
 
