@@ -16,6 +16,9 @@ from bench.processes import Process, find, free_port
 HERE = Path(__file__).parent
 PROXY_CORE, LOAD_CORE = "1", "0"
 BOTH_CORES = "0,1"
+WAITING = "max_waiting: 20000, connect_timeout: 60s"
+"""More busy clients than upstream connections wait for one: for their turn, not for a refusal."""
+
 CACHED_TOKENS = 5_000
 """What every cache of verified tokens may hold, as in Envoy's configuration."""
 
@@ -48,7 +51,7 @@ def scopegate(  # noqa: PLR0913 - what is varied, each by its name
         f"listen: 127.0.0.1:{port}\nadmin: 127.0.0.1:{admin}\naccess_log: {materials.folder}/scopegate.jsonl\n"
         f"token_cache: {tokens}\nlimits: {{connections: 20000, requests: 20000}}\n"
         f"issuers:\n  bench: {{issuer: '{ISSUER}', audience: '{AUDIENCE}', jwks_file: jwks.json}}\n"
-        f"upstreams:\n  up: {{url: 'http://127.0.0.1:{upstream}', max_connections: 256, max_waiting: 20000, connect_timeout: 60s}}\n"
+        f"upstreams:\n  up: {{url: 'http://127.0.0.1:{upstream}', max_connections: 256, {WAITING}}}\n"
         f"routes:\n{unused}"
         f"  - {{id: jobs, methods: [GET, POST], path: '/maintenance/{{rest...}}', scopes: ['{SCOPE}'], upstream: up}}\n"
     )
