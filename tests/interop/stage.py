@@ -99,8 +99,11 @@ def gateway(folder: Path, issuer: Mapping[str, Any], environ: Mapping[str, str] 
         ) as process:
             try:
                 listening = said(process, LISTENS)
-                Thread(target=_drained, args=(process,), daemon=True).start()
+                draining = Thread(target=_drained, args=(process,), daemon=True)
+                draining.start()
                 yield Stage(issuer["issuer"], f"http://127.0.0.1:{listening}/things", folder)
+                process.terminate()
+                draining.join(PATIENCE)
             finally:
                 process.terminate()
 
