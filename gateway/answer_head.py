@@ -13,7 +13,6 @@ from gateway.policy.headers import ResponseHead, read_response
 from gateway.upstream.connection import UpstreamConnection
 
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
-UNTIL_CLOSE = b"Connection: close\r\n"
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
@@ -39,15 +38,6 @@ def answer_head(status: int, reason: bytes, fields: bytes, connection: bytes, re
 def informational_head(status: int, fields: bytes) -> bytes:
     """The head of a 1xx answer."""
     return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, _PHRASES.get(status, b""), fields)
-
-
-def framing(status: int, length: int | None, method: str, *, may_chunk: bool) -> bytes:
-    """How the client knows where the answer ends (RFC 9112 §6.3): a field line, nothing, CHUNKED, or UNTIL_CLOSE."""
-    if length is not None and status != 204:
-        return b"Content-Length: %d\r\n" % length
-    if status in {204, 304} or method == "HEAD":
-        return b""
-    return CHUNKED if may_chunk else UNTIL_CLOSE
 
 
 def read_answer(message: RawResponseMessage, connection: UpstreamConnection | None) -> ResponseHead | Denial:

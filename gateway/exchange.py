@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from aiohttp import HttpVersion11
 from aiohttp.http_parser import RawRequestMessage, RawResponseMessage
 
-from gateway.answer_head import CHUNKED, UNTIL_CLOSE, answer_head, framing, http_date, informational_head, read_answer
+from gateway.answer_head import CHUNKED, answer_head, http_date, informational_head, read_answer
 from gateway.downstream.connection import ClientConnection
 from gateway.policy.denial import Denial, Reason, Refusal, refuse
 from gateway.policy.forwarding import read_traceparent
@@ -223,7 +223,7 @@ class Exchange:
     @property
     def usual_version(self) -> bool:
         """Whether the request came by HTTP/1.1."""
-        return self.message is not None and self.message.version == HttpVersion11
+        return self.message is not None and self.message.version is HttpVersion11
 
     @property
     def _keep_alive(self) -> bool:
@@ -388,12 +388,8 @@ class Exchange:
             self._credentials_refused(self.authorization)
         if self._waits_for_continue:
             self._must_close = True
-        own = framing(status, response.content_length, self.head.method, may_chunk=self.usual_version)
-        if own is CHUNKED:
-            self._chunked_answer = True
-            own += self._announcement(message)
-        elif own is UNTIL_CLOSE:
-            self._must_close, own = True, b""
+        length = response.content_length
+        own = self._framing(message) if length is None or status == 204 else b"Content-Length: %d\r\n" % length
         if not response.dated:
             own += b"Date: %b\r\n" % self._date()
         self._unsent = self._answer_head(status, reason, response.lines + own)
@@ -402,6 +398,16 @@ class Exchange:
         """The upstream did not take the gateway's own token: it may have been revoked."""
         if self.upstream is not None and self.upstream.credentials is not None:
             self.upstream.credentials.refused(authorization)
+
+    def _framing(self, message: RawResponseMessage) -> bytes:
+        """How the client knows where an answer of no known length ends (RFC 9112 §6.3)."""
+        if message.code in {204, 304} or self.head.method == "HEAD":
+            return b""
+        if self.usual_version:
+            self._chunked_answer = True
+            return CHUNKED + self._announcement(message)
+        self._must_close = True
+        return b""
 
     @property
     def takes_trailers(self) -> bool:
@@ -446,13 +452,14 @@ class Exchange:
     def on_end(self) -> None:
         """The answer is complete, and the upstream takes no more of the request's body."""
         self._connection = None
-        if not self._answer_sent:
+        if self._unsent or self._chunked_answer:
             self._end_answer()
         self._finish()
 
     def _end_answer(self) -> None:
         unsent, self._unsent = self._unsent, b""
         if self._chunked_answer:
+            self._chunked_answer = False
             unsent += b"0\r\n%b\r\n" % self._trailers
         if unsent:
             self.client.send(unsent)

@@ -60,6 +60,42 @@ class ClientConnection(asyncio.Protocol):
         deadline: see `Deadlines`.
     """
 
+    # Many attributes, each read for every request: a dictionary of more than thirty is slow, and larger.
+    __slots__ = (
+        "_advancing",
+        "_block",
+        "_body",
+        "_body_held",
+        "_chunked",
+        "_head_bytes",
+        "_head_end",
+        "_input_broken",
+        "_last",
+        "_limits",
+        "_lingering",
+        "_now",
+        "_parser",
+        "_pipelined",
+        "_place",
+        "_reading",
+        "_registry",
+        "_service",
+        "_to_discard",
+        "_transport",
+        "_waiting",
+        "_writable",
+        "client_certificate",
+        "closing",
+        "deadline",
+        "exchange",
+        "familiar",
+        "forwarding",
+        "peer",
+        "retiring",
+        "scheme",
+        "shown",
+    )
+
     def __init__(self, service: ClientService, registry: Registry) -> None:
         self._service = service
         self._registry = registry
@@ -280,7 +316,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _feed(self, data: bytes) -> bool:
         """Parse; returns whether a request has begun."""
-        pipelined = bool(self._block)
+        pipelined = self._block != b""
         if data:
             self._block += data
         try:

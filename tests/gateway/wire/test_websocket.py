@@ -640,7 +640,7 @@ async def test_a_tunnel_takes_one_of_the_upstreams_connections_until_it_ends(sta
     gate.upstream.play = echo
     async with gate.connect() as client:
         await open_socket(gate, client)
-        assert (await gate.ask(request("GET /public/x"))).status == 504
+        assert (await gate.ask(request("GET /public/x"))).status == 503
         client.writer.write_eof()
         assert await client.rest() == b""
     gate.upstream.play = replies(OK)
