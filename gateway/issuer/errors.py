@@ -53,5 +53,9 @@ def allowed_text(text: str) -> str:
     return _NOT_ALLOWED.sub("?", text.replace('"', "'"))[:_LONGEST_DESCRIPTION]
 
 
+class IssuanceLogError(OSError):
+    """The issuance log cannot be written; the message names it and says why."""
+
+
 class StateError(OSError):
     """The state file cannot be used; the message names it and says why."""

@@ -6,6 +6,9 @@ from urllib.parse import urlsplit
 
 TOKEN_PATH = "/oauth2/v1/token"  # noqa: S105  # a path, no password
 JWKS_PATH = "/oauth2/v1/jwks"
+INTROSPECTION_PATH = "/oauth2/v1/introspect"
+REVOCATION_PATH = "/oauth2/v1/revoke"
+REVOCATIONS_PATH = "/oauth2/v1/revocations"
 WELL_KNOWN = ("/.well-known/oauth-authorization-server", "/.well-known/openid-configuration")
 
 
@@ -16,6 +19,9 @@ def metadata(issuer: str, scopes: Iterable[str]) -> dict[str, Any]:
         "issuer": issuer,
         "token_endpoint": base + TOKEN_PATH,
         "jwks_uri": base + JWKS_PATH,
+        "introspection_endpoint": base + INTROSPECTION_PATH,
+        "revocation_endpoint": base + REVOCATION_PATH,
+        "revocations_uri": base + REVOCATIONS_PATH,
         "grant_types_supported": ["client_credentials"],
         "token_endpoint_auth_methods_supported": ["client_secret_basic"],
         "scopes_supported": list(dict.fromkeys(scopes)),

@@ -2,21 +2,26 @@
 
 import asyncio
 import logging
+import secrets
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Self
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from gateway.access.writer import STANDARD_OUTPUT
 from gateway.config import HostPort
-from gateway.issuer.errors import StateError
+from gateway.issuer.errors import IssuanceLogError, StateError
+from gateway.issuer.issuance_log import IssuanceLog
 from gateway.issuer.key_ring import KeyRing
 from gateway.issuer.rotation import Rotation, key_plan
 from gateway.issuer.server import AuthorizationServer
 from gateway.issuer.settings import IssuerSettings
 from gateway.issuer.state import IssuerState, open_state
+from gateway.tokens.verifier import hash_key
 
 NEED_A_RESTART = (
     "listen",
@@ -48,9 +53,11 @@ _log.addFilter(_without_quotes_of_requests)
 class RunningIssuer:
     """Runs in the event loop that calls start, until close.
 
-    `base` is the folder of issuer.yaml, for relative paths; `state` overrides where the settings keep the state.
+    `base` is the folder of issuer.yaml, for relative paths; `state` overrides where the settings keep the state;
+    `log_key` keys the hash of token ids in the issuance log where the settings give no key.
 
-    start raises StateError for the state file, and OSError unchanged for an address that cannot be listened on.
+    start raises StateError for the state file, IssuanceLogError for the log, and OSError unchanged for an address that
+    cannot be listened on.
     """
 
     def __init__(
@@ -60,11 +67,14 @@ class RunningIssuer:
         clock: Callable[[], float] = time.time,
         state: Path | None = None,
         base: Path = Path(),
+        log_key: bytes | None = None,
     ) -> None:
         self._settings = settings
         self._base = base
         self._clock = clock
         self._where = settings.state if state is None else str(state)
+        self._log_key = log_key
+        self._log: IssuanceLog | None = None
         self._server: AuthorizationServer | None = None
         self._runner: web.AppRunner | None = None
         self._state: IssuerState | None = None
@@ -76,10 +86,19 @@ class RunningIssuer:
         """Open the state, making a key on first use, and listen."""
         try:
             self._state = await asyncio.to_thread(open_state, self._settings, self._base, self._clock, self._where)
+            self._log = self._open_log()
             self._rotation = Rotation(self._state, key_plan(self._settings), self._clock)
             ring = KeyRing(self._rotation.plan, await asyncio.to_thread(self._rotation.step), self._clock)
             self._following = asyncio.create_task(_follow(self._rotation, ring, self._stop))
-            self._server = AuthorizationServer(self._settings, ring, self._clock, self._state, base=self._base)
+            self._server = AuthorizationServer(
+                self._settings,
+                ring,
+                self._clock,
+                self._state,
+                base=self._base,
+                refill=partial(_refill, self._rotation, ring),
+                log=self._log,
+            )
             self._runner = web.AppRunner(
                 self._server.application(),
                 access_log=None,
@@ -109,6 +128,21 @@ class RunningIssuer:
         self._settings = settings
         return changed
 
+    def _open_log(self) -> IssuanceLog | None:
+        path, key = self._settings.issuance_log, self._settings.log_hash_key
+        if path is None:
+            return None
+        path = path if path == STANDARD_OUTPUT else str(self._base / path)
+        try:
+            return IssuanceLog(path, (self._log_key or secrets.token_bytes(32)) if key is None else hash_key(key))
+        except OSError as error:
+            raise IssuanceLogError(f"issuance_log: {path} cannot be written: {error.strerror}") from error
+
+    def reopen_log(self) -> None:
+        """Open the issuance log anew: its file was moved away."""
+        if self._log is not None:
+            self._log.reopen()
+
     async def close(self) -> None:
         """Stop listening, let requests in flight end, and close the state file. May be called twice."""
         if self._runner is not None:
@@ -119,6 +153,9 @@ class RunningIssuer:
             self._stop.set()
             await self._following
             self._following = None
+        if self._log is not None:
+            await self._log.close()
+            self._log = None
         if self._state is not None:
             await asyncio.to_thread(self._state.close)
             self._state = None
@@ -139,12 +176,17 @@ class RunningIssuer:
         await self.close()
 
 
+async def _refill(rotation: Rotation, ring: KeyRing) -> None:
+    """Do what is due, and take over what other processes did. Raises StateError."""
+    ring.fill(rotation.plan, await asyncio.to_thread(rotation.step))
+
+
 async def _follow(rotation: Rotation, ring: KeyRing, stop: asyncio.Event) -> None:
     """Rotate when it is time, and take over what other processes did to the keys, until the stop."""
     well = True
     while not await _is_set_within(stop, KEYS_SECONDS):
         try:
-            ring.fill(rotation.plan, await asyncio.to_thread(rotation.step))
+            await _refill(rotation, ring)
             well = True
         except StateError as error:
             if well:
