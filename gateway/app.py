@@ -105,6 +105,8 @@ class Gateway:
         self._clock = clock
         self._environ = environ
         self._share = share
+        self._log_key = plan.log_key or (secrets.token_bytes(32) if share is None else share.log_key)
+        self._reopen_others: Callable[[], None] | None = None
         self._running = AsyncExitStack()
         self._ready = False
         self._started_at = clock()
@@ -130,7 +132,8 @@ class Gateway:
         self._access_log = _open_log(plan.access_log)
         running.push_async_callback(self._access_log.close)
         if self._share is None:
-            await running.enter_async_context(embedded_issuers(plan.embedded, clock, self._environ))
+            embedded = embedded_issuers(plan.embedded, self._log_key, clock, self._environ)
+            self._reopen_others = await running.enter_async_context(embedded)
         http = aiohttp.ClientSession(headers={"User-Agent": USER_AGENT}, cookie_jar=aiohttp.DummyCookieJar())
         running.push_async_callback(http.close)
         revoked: dict[str, RevokedTokens] = {}
@@ -196,12 +199,6 @@ class Gateway:
         running.push_async_callback(admin.close)
         return await listening("admin", self._plan.admin, admin.start())
 
-    @property
-    def _log_key(self) -> bytes:
-        if self._plan.log_key is not None:
-            return self._plan.log_key
-        return secrets.token_bytes(32) if self._share is None else self._share.log_key
-
     async def retire(self) -> None:
         """Drain after another worker has taken over: kept connections end with the answer to their next request."""
         self._ready = False
@@ -236,8 +233,10 @@ class Gateway:
             await self._tls.refresh()
 
     def reopen_log(self) -> None:
-        """Open the access log anew: its file was moved away."""
+        """Open the access log anew, and what embedded issuers log: the files were moved away."""
         self._access_log.reopen()
+        if self._reopen_others is not None:
+            self._reopen_others()
 
     def snapshot(self) -> Snapshot:
         """All that an operator is shown."""

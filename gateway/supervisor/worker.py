@@ -11,6 +11,7 @@ import logging
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Protocol
 
@@ -56,13 +57,16 @@ class Service(Protocol):
 class EmbeddedIssuers:
     """All issuers that a configuration embeds."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, log_key: bytes) -> None:
         self._plan = plan
+        self._log_key = plan.log_key or log_key
         self._running = AsyncExitStack()
+        self._reopen: Callable[[], None] | None = None
 
     async def start(self) -> None:
         """Serve; StartError where that can't be."""
-        await self._running.enter_async_context(embedded_issuers(self._plan.embedded))
+        embedded = embedded_issuers(self._plan.embedded, self._log_key)
+        self._reopen = await self._running.enter_async_context(embedded)
 
     async def drain(self) -> None:
         """End, requests in flight first."""
@@ -74,7 +78,9 @@ class EmbeddedIssuers:
         """They wait for no one."""
 
     def reopen_log(self) -> None:
-        """They write none."""
+        """The files of what they log were moved away."""
+        if self._reopen is not None:
+            self._reopen()
 
     def snapshot(self) -> None:
         """They keep no figures."""
@@ -109,10 +115,10 @@ async def serve(control: socket.socket, listening: socket.socket | None) -> None
 
 
 def _service(order: Order, listening: socket.socket | None) -> Service:
-    plan = planned(order)
+    plan, log_key = planned(order), bytes.fromhex(order["log_key"])
     if listening is None:
-        return EmbeddedIssuers(plan)
-    return Gateway(plan, share=Share(listening, bytes.fromhex(order["log_key"]), order["replays"]))
+        return EmbeddedIssuers(plan, log_key)
+    return Gateway(plan, share=Share(listening, log_key, order["replays"]))
 
 
 class _Following:
