@@ -18,7 +18,7 @@ imports only from those below it, and siblings do not know each other (the impor
     explain      the same judgement, told step by step
     embedded, figures
     build (a configuration becomes a plan), assembly (a plan's parts become objects), proxy, admin, issuer, demo
-    plan, recorder, exchange, tunnel, rules
+    sources, plan, recorder, exchange, tunnel, rules
     tokens, upstream, downstream, access
     client, config, deadlines, tls, starting, background
     policy       pure: standard library only, no clock, no logging, no I/O

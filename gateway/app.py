@@ -9,7 +9,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -27,11 +27,10 @@ from gateway.figures import Figures
 from gateway.plan import Plan
 from gateway.proxy import Proxy
 from gateway.recorder import Counters, Recorder
+from gateway.rules import Rules
+from gateway.sources import Sources, sources
 from gateway.starting import StartError, listening
-from gateway.tokens.key_source import KeySource
 from gateway.tokens.replay import Replays, ReplayStore
-from gateway.tokens.revocations import RevocationFeed, follow
-from gateway.tokens.revoked import RevokedTokens
 from gateway.tokens.shared_replays import SharedReplayStore
 
 log = logging.getLogger(__name__)
@@ -136,27 +135,24 @@ class Gateway:
             self._reopen_others = await running.enter_async_context(embedded)
         http = aiohttp.ClientSession(headers={"User-Agent": USER_AGENT}, cookie_jar=aiohttp.DummyCookieJar())
         running.push_async_callback(http.close)
-        revoked: dict[str, RevokedTokens] = {}
-        credentials = assembly.token_sources(plan.credentials, http, clock)
-        keys = assembly.key_sources(plan.issuers, http, clock, credentials)
+        fetched = sources(plan, http, clock)
         proofs = assembly.proof_terms(plan, self._replays(running), self._log_key, clock)
-        rules = assembly.rules(plan, keys, credentials, deadlines, self._log_key, revoked, proofs)
-        for source in credentials.values():
-            running.push_async_callback(source.close)
-            source.start()
+        rules = assembly.rules(plan, fetched, deadlines, self._log_key, proofs)
         for upstream in rules.upstreams.values():
             running.callback(upstream.close)
             upstream.start_checks()
-        running.push_async_callback(await _keep_keys_fresh(keys))
-        feeds = assembly.revocation_feeds(plan.issuers.values(), keys, http, clock, revoked)
-        running.push_async_callback(await _follow_revocations(feeds))
-        counters = Counters()
-        recorder = Recorder(self._access_log, counters)
-        running.callback(recorder.flush)
+        await fetched.start(running)
         self._tls = assembly.server_tls(plan.tls, clock)
         if self._tls is not None:
             running.push_async_callback(in_background(self._tls.watch()))
-        proxy = Proxy(rules, recorder, clock, plan.requests)
+        self._serve(running, rules, fetched, deadlines)
+        await self._listen(running)
+
+    def _serve(self, running: AsyncExitStack, rules: Rules, fetched: Sources, deadlines: Deadlines) -> None:
+        plan, counters = self._plan, Counters()
+        recorder = Recorder(self._access_log, counters)
+        running.callback(recorder.flush)
+        proxy = Proxy(rules, recorder, self._clock, plan.requests)
         self._listener = Listener(proxy, plan.client_limits, plan.connections, deadlines, self._tls)
         self._figures = Figures(
             rules=rules,
@@ -166,12 +162,11 @@ class Gateway:
             listener=self._listener,
             tls=self._tls,
             issuers=plan.issuers,
-            feeds=feeds,
-            credentials=credentials,
-            clock=clock,
+            feeds=fetched.feeds,
+            credentials=fetched.credentials,
+            clock=self._clock,
             started_at=self._started_at,
         )
-        await self._listen(running)
 
     def _replays(self, running: AsyncExitStack) -> Replays:
         """Where proofs are remembered: workers share it."""
@@ -248,18 +243,3 @@ def _open_log(path: str) -> AccessLog:
         return AccessLog(path)
     except OSError as error:
         raise StartError(f"access_log: {path} cannot be written: {error.strerror}") from error
-
-
-async def _keep_keys_fresh(keys: Mapping[str, KeySource]) -> Callable[[], Awaitable[None]]:
-    """Keep keys fresh in the background; returns when each issuer was asked once, with what ends it."""
-    sources = keys.values()
-    first = [asyncio.create_task(source.look_for(None)) for source in sources]
-    end = in_background(*(source.run() for source in sources))
-    await asyncio.gather(*first)
-    return end
-
-
-async def _follow_revocations(feeds: Mapping[str, RevocationFeed]) -> Callable[[], Awaitable[None]]:
-    """Follow them in the background; returns when each feed was asked once, with what ends it."""
-    await asyncio.gather(*(feed.poll() for feed in feeds.values()))
-    return in_background(follow(feeds.values()))

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import aiohttp
 
-from gateway import assembly, build
+from gateway import build
 from gateway.config import read_file
 from gateway.config.gateway_file import GatewayConfig
 from gateway.issuer import settings as issuer_settings
 from gateway.issuer.settings import IssuerSettings
 from gateway.policy.model import TrustedIssuer
 from gateway.policy.routes import RouteTable
+from gateway.sources import key_source, token_sources
 from gateway.starting import BadFileError
 from gateway.tokens.key_source import KeySource
 from gateway.tokens.keys import KeySetError
@@ -98,14 +99,14 @@ def key_sources(grounds: Grounds, http: aiohttp.ClientSession, clock: Callable[[
     """
     config, base = grounds.config, grounds.file.parent
     try:
-        credentials = assembly.token_sources(build.own_credentials(config, base), http, clock)
+        credentials = token_sources(build.own_credentials(config, base), http, clock)
     except BadFileError as error:
         raise GroundsError(f"{grounds.file}: {error}") from error
     sources = {}
     for name, issuer in config.issuers.items():
         bearing = None if issuer.keys_credentials is None else credentials[issuer.keys_credentials]
         try:
-            sources[name] = assembly.key_source(build.keys(name, issuer, base), http, clock, bearing)
+            sources[name] = key_source(build.keys(name, issuer, base), http, clock, bearing)
         except KeySetError as error:
             raise GroundsError(f"{grounds.file}: issuers.{name}.jwks_file: {error}") from error
     return sources

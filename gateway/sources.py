@@ -1,0 +1,122 @@
+"""What is fetched beside the requests: issuers' keys, what they revoke, and tokens of the gateway's own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import aiohttp
+
+from gateway.background import in_background
+from gateway.client import TokenSource
+from gateway.own_credentials import CredentialsError, CredentialsSettings, token_source
+from gateway.plan import IssuerPlan, KeysFile, Plan
+from gateway.starting import BadFileError
+from gateway.tokens.key_source import KeySettings, KeySource, RemoteKeys, StaticKeys
+from gateway.tokens.keys import KeySetError
+from gateway.tokens.revocations import RevocationFeed, follow
+from gateway.tokens.revoked import RevokedTokens
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """All of them; each mapping is by the name in the configuration.
+
+    Attributes:
+        revoked: what the feeds have told so far.
+    """
+
+    credentials: Mapping[str, TokenSource]
+    keys: Mapping[str, KeySource]
+    feeds: Mapping[str, RevocationFeed]
+    revoked: Mapping[str, RevokedTokens]
+
+    async def start(self, running: AsyncExitStack) -> None:
+        """Keep them fresh as long as that runs; returns when each issuer was asked once for keys and revocations."""
+        for source in self.credentials.values():
+            running.push_async_callback(source.close)
+            source.start()
+        first = [asyncio.create_task(source.look_for(None)) for source in self.keys.values()]
+        running.push_async_callback(in_background(*(source.run() for source in self.keys.values())))
+        await asyncio.gather(*first)
+        await asyncio.gather(*(feed.poll() for feed in self.feeds.values()))
+        running.push_async_callback(in_background(follow(self.feeds.values())))
+
+
+def sources(plan: Plan, http: aiohttp.ClientSession, clock: Clock) -> Sources:
+    """All that a plan needs; nothing is fetched yet.
+
+    Raises:
+        BadFileError: a file or a secret can't be used.
+    """
+    credentials = token_sources(plan.credentials, http, clock)
+    keys = key_sources(plan.issuers, http, clock, credentials)
+    revoked: dict[str, RevokedTokens] = {}
+    return Sources(credentials, keys, revocation_feeds(plan.issuers.values(), keys, http, clock, revoked), revoked)
+
+
+def token_sources(
+    credentials: Mapping[str, CredentialsSettings], http: aiohttp.ClientSession, clock: Clock
+) -> dict[str, TokenSource]:
+    """What keeps each token of the gateway's own at hand; none is asked for yet.
+
+    Raises:
+        BadFileError: a file or a secret can't be used.
+    """
+    sources = {}
+    for name, settings in credentials.items():
+        try:
+            sources[name] = token_source(settings, http, clock)
+        except CredentialsError as error:
+            raise BadFileError(f"credentials.{name}.{error}") from error
+    return sources
+
+
+def key_sources(
+    issuers: Mapping[str, IssuerPlan],
+    http: aiohttp.ClientSession,
+    clock: Clock,
+    credentials: Mapping[str, TokenSource],
+) -> dict[str, KeySource]:
+    """Where each issuer's keys come from; nothing is fetched yet.
+
+    Raises:
+        BadFileError: they are in a file that can't be used.
+    """
+    sources = {}
+    for name, issuer in issuers.items():
+        try:
+            bearing = None if issuer.keys_credentials is None else credentials[issuer.keys_credentials]
+            sources[name] = key_source(issuer.keys, http, clock, bearing)
+        except KeySetError as error:
+            raise BadFileError(f"issuers.{name}.jwks_file: {error}") from error
+    return sources
+
+
+def key_source(
+    keys: KeySettings | KeysFile, http: aiohttp.ClientSession, clock: Clock, credentials: TokenSource | None = None
+) -> KeySource:
+    """Where one issuer's keys come from.
+
+    Raises:
+        KeySetError: they are in a file that can't be used.
+    """
+    if isinstance(keys, KeysFile):
+        return StaticKeys(keys.name, keys.path, clock())
+    return RemoteKeys(keys, http, clock, credentials)
+
+
+def revocation_feeds(
+    issuers: Iterable[IssuerPlan],
+    keys: Mapping[str, KeySource],
+    http: aiohttp.ClientSession,
+    clock: Clock,
+    revoked: dict[str, RevokedTokens],
+) -> dict[str, RevocationFeed]:
+    """What follows each issuer's revocations and writes them into `revoked`; none where nobody wants to know them."""
+    feeds = [issuer.feed for issuer in issuers if issuer.feed is not None]
+    return {feed.name: RevocationFeed(feed, http, clock, keys[feed.name], revoked) for feed in feeds}
