@@ -14,8 +14,9 @@ from rich_click import RichCommand, RichGroup
 from gateway.cli.issuer_check import BAD_CONFIGURATION, DEFAULT_FILE, check
 from gateway.cli.issuer_client import client
 from gateway.cli.issuer_keys import keys
+from gateway.cli.issuer_revoke import revoke
 from gateway.client.secret_file import parse_secret
-from gateway.issuer.errors import StateError
+from gateway.issuer.errors import IssuanceLogError, StateError
 from gateway.issuer.reading import Reading, read_settings
 from gateway.issuer.reloading import SettingsWatch
 from gateway.issuer.running import RunningIssuer
@@ -33,6 +34,7 @@ def issuer() -> None:
 issuer.add_command(check)
 issuer.add_command(client)
 issuer.add_command(keys)
+issuer.add_command(revoke)
 
 
 @issuer.command("run", cls=RichCommand)
@@ -49,6 +51,7 @@ def run_(file: Path) -> None:
     """Run the authorization server alone, until SIGINT or SIGTERM.
 
     Clients, roles, resources and what else needs no restart are taken anew when the file has changed, and on SIGHUP.
+    SIGUSR1 opens the issuance log anew.
 
     Exit codes: 0 stopped, 3 the file or the state file is not right, 4 the address cannot be listened on.
     """
@@ -59,7 +62,7 @@ def run_(file: Path) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         asyncio.run(_serve(file, reading, settings))
-    except StateError as error:
+    except (StateError, IssuanceLogError) as error:
         _end(str(error), BAD_CONFIGURATION)
     except OSError as error:
         _end(f"cannot listen on {settings.listen}: {_reason(error)}", CANNOT_REACH)
@@ -96,6 +99,7 @@ async def _serve(file: Path, reading: Reading, settings: IssuerSettings) -> None
     loop.add_signal_handler(signal.SIGHUP, reload.set)
     async with RunningIssuer(settings, base=file.parent) as running:
         scheme = "http" if settings.tls is None else "https"
+        loop.add_signal_handler(signal.SIGUSR1, running.reopen_log)
         click.echo(f"issuer {settings.issuer} listens on {scheme}://{running.address}", err=True)
         watch = SettingsWatch(file, reading, running, os.environ)
         following = [asyncio.create_task(watch.run()), asyncio.create_task(_take_when(reload, watch))]
