@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict
 from ipaddress import ip_address
+from typing import Any
 
 import orjson
 from aiohttp import web
@@ -80,32 +81,38 @@ class AdminServer:
         return web.Response(body=body, content_type="application/json")
 
 
+_TIMES: dict[str, tuple[str, ...]] = {
+    "workers": ("started_at",),
+    "credentials": ("obtained_at", "expires_at", "retry_at"),
+    "issuers": ("fetched_at", "attempted_at", "refresh_at"),
+}
+"""Members of a snapshot's lists that are times."""
+
+
 def status(snapshot: Snapshot) -> dict[str, object]:
     """A snapshot as JSON: times in RFC 3339, requests as a list."""
     shown = asdict(snapshot)
-    shown["started_at"] = timestamp(snapshot.started_at)
     shown["requests"] = [
         {"route": route or None, "decision": decision, "reason": reason or None, "status": code, "count": count}
         for (route, decision, reason, code), count in sorted(snapshot.requests.items())
     ]
-    for worker in shown["workers"]:
-        worker["started_at"] = None if worker["started_at"] is None else timestamp(worker["started_at"])
-    if shown["tls"] is not None:
-        for name in ("loaded_at", "expires_at"):
-            shown["tls"][name] = timestamp(shown["tls"][name])
+    _tell_times(shown, ("started_at",))
+    _tell_times(shown["tls"], ("loaded_at", "expires_at"))
+    for name, times in _TIMES.items():
+        for one in shown[name]:
+            _tell_times(one, times)
     for target in (target for upstream in shown["upstreams"] for target in upstream["targets"]):
-        for name in ("ejected_until", "failed_at"):
-            target[name] = None if target[name] is None else timestamp(target[name])
-    for credentials in shown["credentials"]:
-        for name in ("obtained_at", "expires_at", "retry_at"):
-            credentials[name] = None if credentials[name] is None else timestamp(credentials[name])
+        _tell_times(target, ("ejected_until", "failed_at"))
     for issuer in shown["issuers"]:
-        for name in ("fetched_at", "attempted_at", "refresh_at"):
-            issuer[name] = None if issuer[name] is None else timestamp(issuer[name])
-        revocations = issuer["revocations"]
-        if revocations is not None and revocations["answered_at"] is not None:
-            revocations["answered_at"] = timestamp(revocations["answered_at"])
+        _tell_times(issuer["revocations"], ("answered_at",))
     return shown
+
+
+def _tell_times(section: dict[str, Any] | None, names: Iterable[str]) -> None:
+    """Write times as text; a section that is not there has none."""
+    for name in names if section is not None else ():
+        if section is not None and section[name] is not None:
+            section[name] = timestamp(section[name])
 
 
 def _only_by_address(host: str) -> Middleware:
