@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Callable, Mapping
+from ipaddress import ip_address
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
+from cryptography.x509 import Name
 from pydantic import AfterValidator, Field, model_validator
 
 from gateway.config import (
@@ -78,13 +80,34 @@ TokenFormat: TypeAlias = Literal["jwt", "opaque"]
 TokenProfile: TypeAlias = Literal["rfc9068", "oracle"]
 
 
+def _distinguished_name(text: str) -> str:
+    try:
+        Name.from_rfc4514_string(text)
+    except ValueError:
+        remedy = "write it as RFC 4514 has it, such as CN=batch,O=Example; other attributes by their numbers"
+        raise ValueError(f"{shown(text)} is no subject: {remedy}") from None
+    return text
+
+
+def _ip_address(text: str) -> str:
+    try:
+        ip_address(text)
+    except ValueError:
+        raise ValueError(f"{shown(text)} is no IP address") from None
+    return text
+
+
 class TlsClientAuthSettings(Section):
     """What a client's certificate must say, when an authority vouches for it: one of these (RFC 8705 §2.1.2)."""
 
-    subject_dn: Text | None = Field(default=None, description="Its subject, as in RFC 4514.")
+    subject_dn: Annotated[Text, AfterValidator(_distinguished_name)] | None = Field(
+        default=None, description="Its subject, as in RFC 4514."
+    )
     san_dns: Text | None = Field(default=None, description="One of its DNS names.")
     san_uri: Text | None = Field(default=None, description="One of its URIs.")
-    san_ip: Text | None = Field(default=None, description="One of its IP addresses.")
+    san_ip: Annotated[Text, AfterValidator(_ip_address)] | None = Field(
+        default=None, description="One of its IP addresses."
+    )
     san_email: Text | None = Field(default=None, description="One of its e-mail addresses.")
 
     @model_validator(mode="after")

@@ -109,7 +109,9 @@ def remove_expired(connection: Connection, now: float) -> None:
 def insert_unless_present(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
     """Insert a row; False where one with its key or another unique value is there already, and stays."""
     dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return connection.execute(dialect.insert(table).values(row).on_conflict_do_nothing()).rowcount == 1
+    inserted = dialect.insert(table).values(row).on_conflict_do_nothing().returning(*table.primary_key.columns)
+    # Not rowcount: SQLAlchemy keeps it for an INSERT on some databases only.
+    return connection.execute(inserted).first() is not None
 
 
 def _version(connection: Connection) -> int | None:

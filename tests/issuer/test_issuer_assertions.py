@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -256,10 +257,9 @@ async def test_of_many_that_bring_the_same_assertion_at_once_one_gets_a_token(is
 
 
 async def test_a_replay_is_found_after_a_restart_and_by_another_server_on_the_same_state(
-    aiohttp_client: AiohttpClient, clock: Clock, tmp_path: Path
+    aiohttp_client: AiohttpClient, clock: Clock, where: str
 ) -> None:
-    file = str(tmp_path / "issuer.db")
-    first, second = IssuerState.open(file, clock), IssuerState.open(file, clock)
+    first, second = IssuerState.open(where, clock), IssuerState.open(where, clock)
     signed = assertion(claims("signer", clock))
     one, other = [
         await aiohttp_client(server(clock, WITH_ASSERTIONS, state=state).application()) for state in (first, second)
@@ -268,10 +268,21 @@ async def test_a_replay_is_found_after_a_restart_and_by_another_server_on_the_sa
     assert "used before" in await refused(other, parameters(signed))
     first.close()
     second.close()
-    third = IssuerState.open(file, clock)
+    third = IssuerState.open(where, clock)
     restarted = await aiohttp_client(server(clock, WITH_ASSERTIONS, state=third).application())
     assert "used before" in await refused(restarted, parameters(signed))
     third.close()
+
+
+def test_of_two_servers_that_use_an_assertion_at_once_one_takes_it(clock: Clock, where: str) -> None:
+    states = [IssuerState.open(where, clock) for _ in range(2)]
+    stores = [UsedAssertions(state, clock) for state in states] * 4
+    with ThreadPoolExecutor(8) as threads:
+        for jti in map(str, range(10)):
+            found = list(threads.map(lambda store, jti=jti: store.use("a", jti, clock.now + 60), stores))
+            assert sorted(each.name for each in found) == ["NEW", *["REPLAYED"] * 7]
+    for state in states:
+        state.close()
 
 
 async def test_two_clients_may_use_the_same_jti(issuer: Client, clock: Clock) -> None:

@@ -128,6 +128,10 @@ async def running(authority: Authority, clients: str = CLIENTS, tls: str = TLS) 
         yield issuer
 
 
+def server_chain(authority: Authority) -> str:
+    return (authority.folder / "server.crt").read_text()
+
+
 def jwk_of(identity: Identity) -> dict[str, Any]:
     """The public key as a JWK, with its certificate."""
     public = read_key(identity.key.read_bytes()).public_jwk
@@ -249,6 +253,21 @@ async def test_a_client_that_is_added_or_removed_brings_its_certificate_along(au
         issuer.adopt(before)
         with pytest.raises(aiohttp.ClientError):
             await ask(issuer, authority.trusting(own), "by-own")
+
+
+async def test_a_new_certificate_of_the_server_is_taken_while_it_runs(authority: Authority) -> None:
+    async with running(authority) as issuer:
+        assert issuer._tls is not None
+        before = ssl.PEM_cert_to_DER_cert(server_chain(authority))
+        authority.client("server", "localhost")
+        await issuer._tls.refresh()
+        _, writer = await asyncio.open_connection(
+            "localhost", issuer.address.port, ssl=authority.trusting(), server_hostname="localhost"
+        )
+        shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        assert shown == ssl.PEM_cert_to_DER_cert(server_chain(authority)) != before
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_metadata_names_certificates_where_they_may_be_shown(authority: Authority) -> None:
