@@ -12,7 +12,6 @@ from typing import Self
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from gateway.access.writer import STANDARD_OUTPUT
 from gateway.config import HostPort
 from gateway.issuer.errors import IssuanceLogError, StateError
 from gateway.issuer.issuance_log import IssuanceLog
@@ -132,7 +131,6 @@ class RunningIssuer:
         path, key = self._settings.issuance_log, self._settings.log_hash_key
         if path is None:
             return None
-        path = path if path == STANDARD_OUTPUT else str(self._base / path)
         try:
             return IssuanceLog(path, (self._log_key or secrets.token_bytes(32)) if key is None else hash_key(key))
         except OSError as error:
