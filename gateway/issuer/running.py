@@ -13,13 +13,16 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.config import HostPort
+from gateway.downstream.certificate import ServerTls
 from gateway.issuer.errors import IssuanceLogError, StateError
+from gateway.issuer.files import server_files
 from gateway.issuer.issuance_log import IssuanceLog
 from gateway.issuer.key_ring import KeyRing
 from gateway.issuer.rotation import Rotation, key_plan
 from gateway.issuer.server import AuthorizationServer
 from gateway.issuer.settings import IssuerSettings
 from gateway.issuer.state import IssuerState, open_state
+from gateway.issuer.tls_listening import TlsListening
 from gateway.tokens.verifier import hash_key
 
 NEED_A_RESTART = (
@@ -54,9 +57,6 @@ class RunningIssuer:
 
     `base` is the folder of issuer.yaml, for relative paths; `state` overrides where the settings keep the state;
     `log_key` keys the hash of token ids in the issuance log where the settings give no key.
-
-    start raises StateError for the state file, IssuanceLogError for the log, and OSError unchanged for an address that
-    cannot be listened on.
     """
 
     def __init__(
@@ -76,25 +76,37 @@ class RunningIssuer:
         self._log: IssuanceLog | None = None
         self._server: AuthorizationServer | None = None
         self._runner: web.AppRunner | None = None
+        self._tls: ServerTls | None = None
+        self._listening: TlsListening | None = None
         self._state: IssuerState | None = None
         self._rotation: Rotation | None = None
         self._stop = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Open the state, making a key on first use, and listen."""
+        """Open the state, making a key on first use, and listen: over TLS, if the settings say so.
+
+        Raises:
+            StateError: the state cannot be used.
+            IssuanceLogError: the log cannot be written.
+            TlsFileError: a certificate or key cannot.
+            OSError: the address cannot be listened on.
+        """
         try:
             self._state = await asyncio.to_thread(open_state, self._settings, self._base, self._clock, self._where)
             self._log = self._open_log()
             self._rotation = Rotation(self._state, key_plan(self._settings), self._clock)
             ring = KeyRing(self._rotation.plan, await asyncio.to_thread(self._rotation.step), self._clock)
             self._following = asyncio.create_task(_follow(self._rotation, ring, self._stop))
+            files = server_files(self._settings, self._base)
+            self._tls = None if files is None else await asyncio.to_thread(ServerTls, files, self._clock)
             self._server = AuthorizationServer(
                 self._settings,
                 ring,
                 self._clock,
                 self._state,
                 base=self._base,
+                authorities=self._authorities,
                 refill=partial(_refill, self._rotation, ring),
                 log=self._log,
             )
@@ -106,10 +118,20 @@ class RunningIssuer:
                 shutdown_timeout=_SHUTDOWN_SECONDS,
             )
             await self._runner.setup()
-            await web.TCPSite(self._runner, *self._settings.listen).start()
+            await self._listen(self._runner, self._server)
         except BaseException:
             await self.close()
             raise
+
+    async def _listen(self, runner: web.AppRunner, server: AuthorizationServer) -> None:
+        if self._tls is None or runner.server is None:
+            await web.TCPSite(runner, *self._settings.listen).start()
+            return
+        self._tls.trust(server.own_certificates)
+        self._listening = TlsListening(self._settings.listen, self._tls, runner.server)
+
+    def _authorities(self) -> frozenset[bytes]:
+        return frozenset() if self._tls is None else self._tls.authorities
 
     def adopt(self, settings: IssuerSettings) -> tuple[str, ...]:
         """Serve by new settings from the next request on. Returns the keys that changed and need a restart.
@@ -122,6 +144,8 @@ class RunningIssuer:
         changed = tuple(key for key, value in kept.items() if getattr(settings, key) != value)
         settings = settings.model_copy(update=kept)
         self._server.adopt(settings)
+        if self._tls is not None:
+            self._tls.trust(self._server.own_certificates)
         if self._rotation is not None:
             self._rotation.plan = key_plan(settings)
         self._settings = settings
@@ -143,6 +167,9 @@ class RunningIssuer:
 
     async def close(self) -> None:
         """Stop listening, let requests in flight end, and close the state file. May be called twice."""
+        if self._listening is not None:
+            await self._listening.close()
+            self._listening = None
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -161,6 +188,8 @@ class RunningIssuer:
     @property
     def address(self) -> HostPort:
         """Where it listens: the port in use where the settings say 0. RuntimeError before start."""
+        if self._listening is not None:
+            return self._listening.address
         if self._runner is None or not self._runner.addresses:
             raise RuntimeError("the authorization server is not running")
         host, port, *_ = self._runner.addresses[0]

@@ -87,8 +87,9 @@ class AuthorizationServer:
 
         The issuer's identifier stays what it was.
         """
+        may_show_certificates = settings.tls is not None and settings.tls.client_certificate != "none"
         scopes = (scope for defined in settings.resources.values() for scope in defined)
-        description = orjson.dumps(metadata(settings.issuer, scopes))
+        description = orjson.dumps(metadata(settings.issuer, scopes, mutual_tls=may_show_certificates))
         self._authenticator = ClientAuthenticator(settings, self._memory, self._base)
         self._endpoint = TokenEndpoint(
             settings, self._ring.signing_key, self._authenticator, self._memory, self._opaque.keep
