@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -75,4 +76,4 @@ def _warnings(file: Path, settings: IssuerSettings) -> list[ConfigError]:
     document = [text] if isinstance(text, ConfigError) else read_yaml(text, str(file))
     if isinstance(document, list):
         return []
-    return [document.error(path, message) for path, message in weaknesses(settings)]
+    return [document.error(path, message) for path, message in weaknesses(settings, file.parent, time.time())]

@@ -17,7 +17,7 @@ def described(settings: IssuerSettings, client_id: str) -> dict[str, Any]:
         "grants": list(client.grants) if client.type == "trusted" else [],
         "roles": list(client.roles),
         "scopes": {audience: list(scopes) for audience, scopes in applicable.items()},
-        "authentication": list(_methods(client)),
+        "authentication": list(_methods(settings, client)),
         "secrets": len(client.secret_hashes),
         "keys": [_key(jwk) for jwk in (client.jwks or {}).get("keys", ())],
         "jwks_uri": client.jwks_uri,
@@ -27,8 +27,10 @@ def described(settings: IssuerSettings, client_id: str) -> dict[str, Any]:
     }
 
 
-def _methods(client: ClientSettings) -> Iterator[str]:
+def _methods(settings: IssuerSettings, client: ClientSettings) -> Iterator[str]:
     """The names by which RFC 7591 and RFC 8705 call its ways to authenticate."""
+    shows_certificate = settings.tls is not None and settings.tls.client_certificate != "none"
+    has_own = client.certificate is not None or any("x5c" in key for key in (client.jwks or {}).get("keys", ()))
     if client.secret_hashes:
         yield from ("client_secret_basic", "client_secret_post")
     if client.shared_secret is not None:
@@ -37,6 +39,8 @@ def _methods(client: ClientSettings) -> Iterator[str]:
         yield "private_key_jwt"
     if client.tls_client_auth is not None:
         yield "tls_client_auth"
+    elif has_own and shows_certificate:
+        yield "self_signed_tls_client_auth"
 
 
 def _key(jwk: Any) -> str:

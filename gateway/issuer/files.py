@@ -3,16 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-
 from gateway.config import ConfigError, Document, read_yaml
+from gateway.issuer.certificates import read_certificate
+from gateway.issuer.errors import StateError
+from gateway.issuer.passphrase import read_passphrase
 from gateway.issuer.settings import IssuerSettings
 from gateway.tls import ServerFiles, TlsFileError, server_context
-
-_MOST_BYTES = 64 << 10
 
 
 def server_files(settings: IssuerSettings, base: Path) -> ServerFiles | None:
@@ -54,40 +50,17 @@ def _tls(document: Document, settings: IssuerSettings, base: Path) -> Iterator[C
 def _passphrase(document: Document, settings: IssuerSettings, base: Path) -> Iterator[ConfigError]:
     if settings.passphrase_file is None:
         return
-    path = base / settings.passphrase_file
-    raw = _read(path)
-    if isinstance(raw, str):
-        yield document.error(("passphrase_file",), raw)
-    elif not raw.strip():
-        yield document.error(("passphrase_file",), f"{path} is empty: write a passphrase into it")
+    try:
+        read_passphrase(base / settings.passphrase_file)
+    except StateError as error:
+        yield document.error(("passphrase_file",), str(error))
 
 
 def _certificates(document: Document, settings: IssuerSettings, base: Path) -> Iterator[ConfigError]:
     for client_id, client in settings.clients.items():
-        if client.certificate is not None and (fault := certificate_fault(base / client.certificate)) is not None:
-            yield document.error(("clients", client_id, "certificate"), fault)
-
-
-def certificate_fault(path: Path) -> str | None:
-    """Why a file is of no use as a client's certificate; None where it is."""
-    raw = _read(path)
-    if isinstance(raw, str):
-        return raw
-    try:
-        certificates = x509.load_pem_x509_certificates(raw)
-        key = certificates[0].public_key()
-    except ValueError:
-        return f"{path} holds no certificate in PEM form"
-    if not isinstance(key, RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey):
-        return f"{path} has a key that signs nothing here: use RSA, ECDSA or Ed25519"
-    return None
-
-
-def _read(path: Path) -> bytes | str:
-    """The file's bytes, or why there are none."""
-    try:
-        with path.open("rb") as stream:
-            raw = stream.read(_MOST_BYTES + 1)
-    except OSError as error:
-        return f"{path} cannot be read: {(error.strerror or 'unknown').lower()}"
-    return raw if len(raw) <= _MOST_BYTES else f"{path} is larger than {_MOST_BYTES >> 10} KiB"
+        if client.certificate is None:
+            continue
+        try:
+            read_certificate(base / client.certificate, client.certificate_alias)
+        except ValueError as error:
+            yield document.error(("clients", client_id, "certificate"), str(error))

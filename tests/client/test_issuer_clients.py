@@ -6,11 +6,15 @@ import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.cli.issuer import issuer
 from gateway.issuer.secrets import ScryptCost, hash_secret, verify_secret
@@ -70,10 +74,13 @@ def added_lines(file: Path) -> list[str]:
     return added
 
 
-def certificate(tmp_path: Path) -> Path:
-    path = tmp_path / "signer.crt"
-    command = ["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-subj", "/CN=signer", "-keyout"]
-    subprocess.run([*command, str(tmp_path / "signer.key"), "-out", str(path)], check=True, capture_output=True)
+def certificate(tmp_path: Path, begins: datetime | None = None) -> Path:
+    """A certificate that is valid for a day."""
+    path, begins = tmp_path / "signer.crt", begins or datetime.now(UTC)
+    key, name = Ed25519PrivateKey.generate(), x509.Name.from_rfc4514_string("CN=signer")
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), begins)
+    made = builder.not_valid_after(begins + timedelta(days=1)).sign(key, None)
+    path.write_bytes(made.public_bytes(Encoding.PEM))
     return path
 
 
@@ -147,7 +154,7 @@ PRIVATE = json.dumps(PUBLIC_JWK | {"d": "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxy
         (["new", "--jwks", "-"], "-----BEGIN", 2, "holds no JWK Set"),
         (["new", "--secret-file", "-"], "", 2, "secret is empty"),
         (["new", "--secret-file", "-", "--generate-secret"], "x", 2, "not both"),
-        (["new", "--certificate", "none.crt"], None, 3, "none.crt cannot be read: no such file or directory"),
+        (["new", "--certificate", "none.crt"], None, 3, "none.crt cannot be read: No such file or directory"),
         (["new", "--certificate", "issuer.yaml"], None, 3, "holds no certificate in PEM form"),
         (["new", "--generate-secret", "--certificate-alias", "x"], None, 3, "names a certificate, and there is none"),
         (["n\u00fcw", "--generate-secret"], None, 3, "printable ASCII"),
@@ -297,6 +304,14 @@ def test_check_warns_of_what_is_sound_and_weak(file: Path, old: str, new: str, k
     assert words in line
     (warning,) = json.loads(run("check", file, "--json").stdout)["warnings"]
     assert warning["key"].startswith(key)
+
+
+def test_check_warns_of_a_certificate_whose_time_is_over(file: Path, tmp_path: Path) -> None:
+    path = certificate(tmp_path, datetime(2020, 1, 1, tzinfo=UTC))
+    assert add(file, "signer", "--role", "auditor", "--certificate", path).exit_code == 0
+    result = run("check", file)
+    assert (result.exit_code, len(result.stderr.splitlines())) == (0, 1)
+    assert "clients.signer.certificate: is not valid at this time" in result.stderr
 
 
 def test_https_behind_a_proxy_is_no_weakness(file: Path) -> None:

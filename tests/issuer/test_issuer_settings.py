@@ -133,6 +133,18 @@ TLS = "tls: {certificate: c.pem, key: k.pem"
             "exactly one of",
         ),
         (SIGNER, SIGNER + "tls_client_auth: {san_dns: a}, ", "clients.signer.tls_client_auth", "and client_ca"),
+        (
+            SIGNER,
+            SIGNER + "tls_client_auth: {san_ip: a}, ",
+            "clients.signer.tls_client_auth.san_ip",
+            "is no IP address",
+        ),
+        (
+            SIGNER,
+            SIGNER + "tls_client_auth: {subject_dn: a}, ",
+            "clients.signer.tls_client_auth.subject_dn",
+            "CN=batch",
+        ),
         (SIGNER, SIGNER + "tls_client_auth: {san: a}, ", "clients.signer.tls_client_auth.san", "unknown key"),
         (SIGNER, SIGNER + "token_lifetime: 0s, ", "clients.signer.token_lifetime", "at least 1s"),
         (SIGNER, SIGNER + "token_format: JWT, ", "clients.signer.token_format", "'jwt' or 'opaque'"),
@@ -161,7 +173,7 @@ def test_a_fault_of_what_is_optional_is_told_with_its_place_and_remedy(
     changed = TEXT.replace(old, f"{old}\n{new}" if old == AT_THE_TOP and not new.startswith("state") else new)
     assert changed != TEXT
     told = faults(changed)
-    (fault,) = (fault for fault in told if key in fault.split(": ")[1])
+    *_, fault = (fault for fault in told if key in fault.split(": ")[1])
     assert words in fault
     assert "hunter2" not in "".join(told)
 
