@@ -78,7 +78,8 @@ def certificate(tmp_path: Path, begins: datetime | None = None) -> Path:
     """A certificate that is valid for a day."""
     path, begins = tmp_path / "signer.crt", begins or datetime.now(UTC)
     key, name = Ed25519PrivateKey.generate(), x509.Name.from_rfc4514_string("CN=signer")
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), begins)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(x509.random_serial_number()).not_valid_before(begins)
     made = builder.not_valid_after(begins + timedelta(days=1)).sign(key, None)
     path.write_bytes(made.public_bytes(Encoding.PEM))
     return path
