@@ -6,6 +6,7 @@ two servers make one key. Every call blocks; use a thread.
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
+from threading import Lock
 
 from sqlalchemy import Connection, delete, insert, select, update
 
@@ -40,6 +41,7 @@ class Rotation:
         self._state = state
         self._clock = clock
         self._keys: dict[str, SigningKey] = {}
+        self._stepping = Lock()
 
     def times(self) -> tuple[KeyTimes, ...]:
         """Every key's times, oldest first, as they stand in the state."""
@@ -52,6 +54,10 @@ class Rotation:
         Raises:
             StateError: the state cannot be used, or the passphrase is not the one.
         """
+        with self._stepping:
+            return self._step()
+
+    def _step(self) -> tuple[ScheduledKey, ...]:
         times = self.times()
         if self._has_work(times, self._clock()):
             times = self._work()

@@ -97,7 +97,7 @@ class RunningIssuer:
             self._log = self._open_log()
             self._rotation = Rotation(self._state, key_plan(self._settings), self._clock)
             ring = KeyRing(self._rotation.plan, await asyncio.to_thread(self._rotation.step), self._clock)
-            self._following = asyncio.create_task(_follow(self._rotation, ring, self._stop))
+            self._following = asyncio.create_task(self._follow(self._rotation, ring))
             files = server_files(self._settings, self._base)
             self._tls = None if files is None else await asyncio.to_thread(ServerTls, files, self._clock)
             self._server = AuthorizationServer(
@@ -195,6 +195,20 @@ class RunningIssuer:
         host, port, *_ = self._runner.addresses[0]
         return HostPort(host, port)
 
+    async def _follow(self, rotation: Rotation, ring: KeyRing) -> None:
+        """Rotate when it is time, and take over what other processes did to the keys, until the stop."""
+        well = True
+        while not await _is_set_within(self._stop, KEYS_SECONDS):
+            try:
+                await _refill(rotation, ring)
+                well = True
+            except StateError as error:
+                if well:
+                    _log.error("the keys at hand stay: %s", error)
+                well = False
+            except Exception:  # noqa: BLE001 - logged, and tried again
+                _log.exception("the keys at hand stay")
+
     async def __aenter__(self) -> Self:
         await self.start()
         return self
@@ -206,21 +220,6 @@ class RunningIssuer:
 async def _refill(rotation: Rotation, ring: KeyRing) -> None:
     """Do what is due, and take over what other processes did. Raises StateError."""
     ring.fill(rotation.plan, await asyncio.to_thread(rotation.step))
-
-
-async def _follow(rotation: Rotation, ring: KeyRing, stop: asyncio.Event) -> None:
-    """Rotate when it is time, and take over what other processes did to the keys, until the stop."""
-    well = True
-    while not await _is_set_within(stop, KEYS_SECONDS):
-        try:
-            await _refill(rotation, ring)
-            well = True
-        except StateError as error:
-            if well:
-                _log.error("the keys at hand stay: %s", error)
-            well = False
-        except Exception:  # noqa: BLE001 - logged, and tried again
-            _log.exception("the keys at hand stay")
 
 
 async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:

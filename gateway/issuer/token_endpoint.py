@@ -35,7 +35,7 @@ class TokenEndpoint:
         signing_key: Callable[[], SigningKey],
         authenticator: ClientAuthenticator,
         memory: AuthenticationMemory,
-        keep_opaque: Callable[[Mapping[str, Any]], str] | None = None,
+        keep_opaque: Callable[[Mapping[str, Any]], str],
     ) -> None:
         self._settings = settings
         self._address = settings.issuer.rstrip("/") + TOKEN_PATH

@@ -8,7 +8,6 @@ from typing import Any, Literal, TypeAlias
 
 import jwt
 
-from gateway.issuer.errors import StateError
 from gateway.issuer.keys import SigningKey
 from gateway.issuer.scopes import Grant
 from gateway.issuer.settings import ClientSettings, IssuerSettings
@@ -55,7 +54,7 @@ class TokenMint:
     settings: IssuerSettings
     signing_key: Callable[[], SigningKey]
     clock: Callable[[], float]
-    keep_opaque: Callable[[Mapping[str, Any]], str] | None = None
+    keep_opaque: Callable[[Mapping[str, Any]], str]
 
     def mint(
         self, client_id: str, client: ClientSettings, grant: Grant, confirmation: Mapping[str, str] | None
@@ -76,8 +75,6 @@ class TokenMint:
             claims["cnf"] = dict(confirmation)
         token_type: TokenType = "DPoP" if "jkt" in claims.get("cnf", {}) else "Bearer"
         if self.settings.format(client, grant.audience) == "opaque":
-            if self.keep_opaque is None:
-                raise StateError("opaque tokens are not kept here: write token_format: jwt")
             token, kid, algorithm = self.keep_opaque(claims), None, None
         else:
             key = self.signing_key()
