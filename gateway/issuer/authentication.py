@@ -19,7 +19,7 @@ from pathlib import Path
 from gateway.client.authentication import AuthenticationMethod
 from gateway.issuer.assertion import AssertionRules, ClientAssertion, read_assertion
 from gateway.issuer.assertion_keys import RegisteredKeys, register
-from gateway.issuer.certificates import fits
+from gateway.issuer.certificates import fits, is_issued_by
 from gateway.issuer.client_request import ClientRequest
 from gateway.issuer.client_secrets import ClientSecrets, SecretMemory
 from gateway.issuer.errors import StateError, TokenError, TokenErrorCode
@@ -194,9 +194,19 @@ class ClientAuthenticator:
         if client.tls_client_auth is None:
             is_own = certificate.der in self._keys[client_id].own_certificates
             return "self_signed_tls_client_auth" if is_own else None
-        # A client's own certificate is trusted in the handshake, too, and may be fit to issue others: those count not.
-        is_vouched_for = certificate.anchor in self._memory.authorities()
-        return "tls_client_auth" if is_vouched_for and fits(certificate.der, client.tls_client_auth) else None
+        is_right = fits(certificate.der, client.tls_client_auth) and self._is_vouched_for(certificate)
+        return "tls_client_auth" if is_right else None
+
+    def _is_vouched_for(self, certificate: PeerCertificate) -> bool:
+        """Whether an authority vouches for it.
+
+        The handshake says no more than that someone does: a client's own certificate is trusted there, too, and may be
+        fit to issue others.
+        """
+        authorities = self._memory.authorities()
+        if certificate.anchor is None:
+            return is_issued_by(certificate.der, authorities)
+        return certificate.anchor in authorities
 
     def _attempt(self, client_ids: set[str], request: ClientRequest) -> Attempt:
         return Attempt(self._memory.throttle, frozenset(client_ids), request.address)

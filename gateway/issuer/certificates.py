@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -85,6 +86,20 @@ def _first_certificate(chain: Any) -> bytes | None:
         return x509.load_der_x509_certificate(base64.b64decode(chain[0], validate=True)).public_bytes(Encoding.DER)
     except (ValueError, TypeError, LookupError):
         return None
+
+
+def is_issued_by(der: bytes, authorities: frozenset[bytes]) -> bool:
+    """Whether one of these certificates, all as DER, signed this one itself; nothing else is asked."""
+    certificate = x509.load_der_x509_certificate(der)
+    return any(_signed(x509.load_der_x509_certificate(authority), certificate) for authority in authorities)
+
+
+def _signed(authority: x509.Certificate, certificate: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def fits(der: bytes, demand: TlsClientAuthSettings) -> bool:

@@ -40,8 +40,11 @@ def metadata(issuer: str, scopes: Iterable[str], *, mutual_tls: bool = False) ->
 
 def _authentication(*, mutual_tls: bool) -> dict[str, list[str]]:
     """How clients authenticate: the same way at each endpoint."""
-    methods = [method for method in METHODS if mutual_tls or method not in WITH_CERTIFICATE]
-    said = {"auth_methods_supported": methods, "auth_signing_alg_values_supported": list(SIGNING_ALGORITHMS)}
+    methods: list[str] = [method for method in METHODS if mutual_tls or method not in WITH_CERTIFICATE]
+    said = {
+        "auth_methods_supported": methods,
+        "auth_signing_alg_values_supported": list(SIGNING_ALGORITHMS),
+    }
     endpoints = ("token", "introspection", "revocation")
     return {f"{endpoint}_endpoint_{member}": values for endpoint in endpoints for member, values in said.items()}
 

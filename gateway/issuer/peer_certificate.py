@@ -13,11 +13,12 @@ class PeerCertificate:
 
     Attributes:
         der: the certificate.
-        anchor: the certificate, as DER, that it was trusted by: itself where it is trusted as it is.
+        anchor: the certificate, as DER, that it was trusted by: itself where it is trusted as it is. None where the
+            client took up a session of TLS 1.2, which Python cannot forbid: then only the certificate is known.
     """
 
     der: bytes
-    anchor: bytes
+    anchor: bytes | None
 
     @property
     def thumbprint(self) -> str:
@@ -31,8 +32,10 @@ def peer_certificate(transport: asyncio.BaseTransport | None) -> PeerCertificate
     if connection is None:
         return None
     der = connection.getpeercert(binary_form=True)
-    chain = _verified_chain(connection) if der else []
-    return PeerCertificate(der, chain[-1]) if chain else None
+    if not der:
+        return None
+    chain = _verified_chain(connection)
+    return PeerCertificate(der, chain[-1] if chain else None)
 
 
 def _verified_chain(connection: ssl.SSLObject) -> list[bytes]:

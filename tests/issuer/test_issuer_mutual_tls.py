@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import ipaddress
 import json
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,6 +25,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from gateway.client.assertions import ASSERTION_TYPE
 from gateway.client.client_keys import certificate_members, read_key
 from gateway.issuer.certificates import certificates_of_jwks, fits, read_certificate
+from gateway.issuer.client_request import ClientRequest
+from gateway.issuer.errors import TokenError
+from gateway.issuer.form import Form
+from gateway.issuer.peer_certificate import PeerCertificate
 from gateway.issuer.running import RunningIssuer
 from gateway.issuer.secrets import hash_secret
 from gateway.issuer.settings import TlsClientAuthSettings
@@ -184,6 +189,36 @@ async def test_a_certificate_authenticates_through_an_intermediate(authority: Au
         assert (await ask(issuer, authority.trusting(batch), "by-dns"))[0] == 200
 
 
+def ask_again(
+    context: ssl.SSLContext, port: int, session: ssl.SSLSession | None
+) -> tuple[bytes, ssl.SSLSession | None]:
+    """The status of one request on a connection of its own, that offers to take up a session; and its session."""
+    body = b"grant_type=client_credentials&client_id=by-dns"
+    head = (
+        f"POST {ENDPOINT} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with (
+        socket.create_connection(("127.0.0.1", port)) as plain,
+        context.wrap_socket(plain, server_hostname="localhost", session=session) as connection,
+    ):
+        connection.sendall(head.encode() + body)
+        return connection.recv(16), connection.session
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_client_that_takes_up_its_session_still_shows_who_vouches_for_it(
+    authority: Authority, version: ssl.TLSVersion
+) -> None:
+    context = authority.trusting(authority.client("batch", "batch.example"))
+    context.maximum_version = version
+    async with running(authority) as issuer:
+        session: ssl.SSLSession | None = None
+        for _ in range(3):
+            status, session = await asyncio.to_thread(ask_again, context, issuer.address.port, session)
+            assert status.startswith(b"HTTP/1.1 200")
+
+
 async def test_a_certificate_of_a_stranger_s_authority_gets_no_connection(authority: Authority) -> None:
     batch = authority.client("batch", "batch.example", ca=trustme.CA())
     async with running(authority) as issuer:
@@ -300,6 +335,20 @@ async def test_a_client_that_speaks_no_tls_does_not_disturb_the_others(authority
             url = f"https://localhost:{issuer.address.port}/healthz"
             async with http.get(url, ssl=authority.trusting()) as answer:
                 assert answer.status == 200
+
+
+@pytest.mark.parametrize("anchor", [None, b"the client's own"])
+async def test_a_forged_certificate_in_a_session_that_is_taken_up_is_refused(
+    authority: Authority, anchor: bytes | None
+) -> None:
+    own = authority.self_signed("own", is_authority=True)
+    forged = authority.self_signed("forged", "CN=batch,OU=Jobs,O=Example", issuer=own)
+    async with running(authority) as issuer:
+        assert issuer._server is not None
+        form = Form({"grant_type": "client_credentials", "client_id": "by-name"})
+        request = ClientRequest(form, certificate=PeerCertificate(forged.der, anchor))
+        outcome = await issuer._server._authenticator.authenticate(request)
+        assert isinstance(outcome, TokenError)
 
 
 def san(*names: x509.GeneralName) -> bytes:
