@@ -36,8 +36,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def state(tmp_path: Path, clock: Clock) -> Iterator[IssuerState]:
-    state = IssuerState.open(str(tmp_path / "issuer.db"), clock)
+def state(where: str, clock: Clock) -> Iterator[IssuerState]:
+    state = IssuerState.open(where, clock)
     yield state
     state.close()
 
@@ -263,7 +263,8 @@ def test_two_opaque_tokens_are_never_alike_and_say_nothing(state: IssuerState, c
     assert all(len(token) == 43 and "." not in token for token in tokens)
 
 
-def test_the_state_keeps_no_opaque_token(state: IssuerState, clock: Clock, tmp_path: Path) -> None:
+def test_the_state_keeps_no_opaque_token(clock: Clock, tmp_path: Path) -> None:
+    state = IssuerState.open(str(tmp_path / "issuer.db"), clock)
     token = OpaqueTokens(state, clock).keep(CLAIMS)
     state.close()
     assert not any(token.encode() in file.read_bytes() for file in tmp_path.iterdir())
