@@ -43,7 +43,7 @@ def demo() -> None:
     issuer.yaml. Change them, add clients, and see what happens.
     """
     configure_logging(logging.WARNING)
-    file = _own_files()
+    file = own_files()
     plan = read_or_exit(file)
     port = sample_port(plan)
     console = Console(highlight=False)
@@ -66,7 +66,7 @@ def demo() -> None:
     run_until_stopped(Gateway(plan), sample_and_log)
 
 
-def _own_files() -> Path:
+def own_files() -> Path:
     """The gateway's file of this folder, put there where there is none."""
     file = FOLDER / FILES[0]
     if file.exists():
