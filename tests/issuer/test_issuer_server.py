@@ -8,7 +8,6 @@ import jwt
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
-from hypothesis import HealthCheck, given, settings as budget, strategies as st
 from pytest_aiohttp.plugin import AiohttpClient
 
 from gateway.issuer.scopes import MY_SCOPES
@@ -309,43 +308,3 @@ async def test_health_and_faults_do_not_name_the_software(issuer: Client) -> Non
             assert "Server" not in answer.headers
             assert "Access-Control-Allow-Origin" not in answer.headers
             assert await answer.json()
-
-
-field_values = st.binary(max_size=80).filter(lambda value: not set(value) & {0, 10, 13})
-
-
-@budget(
-    max_examples=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-@given(
-    authorization=st.one_of(field_values, field_values.map(lambda value: b"Basic " + value)),
-    content_type=st.one_of(st.just(FORM["Content-Type"].encode()), field_values),
-    query=st.binary(max_size=20).filter(lambda value: not set(value) & {*range(33), 35, 127}),
-    body=st.one_of(
-        st.binary(max_size=200), st.binary(max_size=60).map(lambda tail: b"grant_type=client_credentials&" + tail)
-    ),
-)
-def test_no_bytes_make_the_server_fail(authorization: bytes, content_type: bytes, query: bytes, body: bytes) -> None:
-    request = (
-        b"POST /oauth2/v1/token?%b HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: %b\r\n"
-        b"Content-Type: %b\r\nContent-Length: %d\r\n\r\n%b"
-    ) % (query, authorization, content_type, len(body), body)
-    status = asyncio.run(_status(request))
-    assert status in {400, 401, 429}, request
-
-
-async def _status(request: bytes) -> int:
-    runner = web.AppRunner(server().application(), access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        reader, writer = await asyncio.open_connection(*runner.addresses[0])
-        writer.write(request)
-        line = await reader.readline()
-        writer.close()
-        await writer.wait_closed()
-    finally:
-        await runner.cleanup()
-    return int(line.split()[1])
