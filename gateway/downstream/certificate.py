@@ -76,8 +76,8 @@ class ServerTls:
         self._stamps = stamps
         files = self._files
         loaded = await asyncio.to_thread(_loaded, files)
-        if files is self._files:
-            self._take(loaded)
+        if files is self._files and self._take(loaded):
+            log.info("%s: new connections get the new certificate", files.certificate)
 
     def trust(self, certificates: frozenset[bytes]) -> None:
         """Take these clients' certificates, as DER, though nobody vouches for them, and no others of that kind."""
@@ -85,15 +85,16 @@ class ServerTls:
             self._files = replace(self._files, trusted=certificates)
             self._take(_loaded(self._files))
 
-    def _take(self, loaded: Loaded | TlsFileError) -> None:
+    def _take(self, loaded: Loaded | TlsFileError) -> bool:
+        """Whether what was loaded is in force now."""
         if isinstance(loaded, TlsFileError):
             self.error = f"tls.{loaded}"
             log.error("%s: the certificate in force stays", self.error)
-        else:
-            self.context, self.expires_at, self.authorities = loaded
-            self.error = None
-            self.loaded_at = self._clock()
-            log.info("%s: new connections get the new certificate", self._files.certificate)
+            return False
+        self.context, self.expires_at, self.authorities = loaded
+        self.error = None
+        self.loaded_at = self._clock()
+        return True
 
     def failed(self, address: str, error: OSError) -> None:
         """Keep what became of a handshake: whatever a client sends in place of one is its own affair."""
