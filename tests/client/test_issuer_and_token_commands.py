@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
@@ -171,3 +172,22 @@ def test_the_issuer_runs_until_a_signal_stops_it_cleanly(tmp_path: Path, number:
         process.send_signal(number)
         assert process.wait() == 0
         assert process.stderr.read() == ""
+
+
+def test_sigusr1_has_the_issuer_open_its_log_anew(tmp_path: Path) -> None:
+    log = tmp_path / "issuance.jsonl"
+    (tmp_path / "issuer.yaml").write_text(f"{TEXT}issuance_log: issuance.jsonl\n")
+    command = [sys.executable, "-c", "from gateway.cli.issuer import issuer; issuer()", "run", "-c", "issuer.yaml"]
+    environ = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(command, cwd=tmp_path, env=environ, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        address = process.stderr.readline().split()[-1]
+        for moved in (False, True):
+            if moved:
+                log.rename(log.with_suffix(".1"))
+                process.send_signal(signal.SIGUSR1)
+            assert obtain("--token-endpoint", f"{address}/oauth2/v1/token").exit_code == 0
+            while not (log.exists() and log.read_bytes().endswith(b"\n")):
+                time.sleep(0.01)
+        process.terminate()
+    assert [len(file.read_bytes().splitlines()) for file in (log.with_suffix(".1"), log)] == [1, 1]
