@@ -28,7 +28,7 @@ def kids(path: Path) -> set[str]:
         state.close()
 
 
-def test_a_key_is_made_once_and_survive_a_restart(tmp_path: Path) -> None:
+def test_a_key_is_made_once_and_survives_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "deep?x=1" / "v%61r#" / "issuer.db"
     first = kids(path)
     assert len(first) == 1
