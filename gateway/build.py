@@ -68,7 +68,7 @@ def plan(config: GatewayConfig, base: Path, revision: str) -> Plan:
 
 def _issuer(name: str, config: IssuerConfig, base: Path, cache: str | None) -> IssuerPlan:
     fetched = keys(name, config, base, cache)
-    return IssuerPlan(trusted_issuer(name, config), fetched, feed(name, config), config.keys_credentials)
+    return IssuerPlan(trusted_issuer(name, config), fetched, feed(name, config, cache), config.keys_credentials)
 
 
 def _upstream(name: str, config: UpstreamConfig, base: Path) -> UpstreamPlan:
@@ -231,11 +231,12 @@ def keys(name: str, config: IssuerConfig, base: Path, cache: str | None = None) 
     )
 
 
-def feed(name: str, config: IssuerConfig) -> FeedSettings | None:
+def feed(name: str, config: IssuerConfig, cache: str | None = None) -> FeedSettings | None:
     """How an issuer's revocations are followed; None where nobody wants to know them."""
     if config.revocations == "off":
         return None
-    return FeedSettings(name, None if config.revocations == "auto" else config.revocations)
+    uri = None if config.revocations == "auto" else config.revocations
+    return FeedSettings(name, uri, issuer=config.issuer, folder=None if cache is None else Path(cache))
 
 
 def client_limits(config: Limits) -> ClientLimits:

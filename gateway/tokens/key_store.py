@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
+from gateway.tokens.kept_file import KeptFile
 
 log = logging.getLogger(__name__)
 
@@ -35,20 +34,12 @@ class KeyStore:
 
     def __init__(self, folder: Path, name: str, issuer: str) -> None:
         self.path = folder / f"{name}.json"
-        self._issuer = issuer
+        self._file = KeptFile(self.path, issuer, "keys", MOST_BYTES)
 
     def load(self) -> KeptKeys | None:
         """What was kept; None where there is nothing of use."""
-        try:
-            with self.path.open("rb") as file:
-                kept = orjson.loads(file.read(MOST_BYTES))
-        except FileNotFoundError:
-            return None
-        except (OSError, orjson.JSONDecodeError) as error:
-            log.warning("%s: kept keys cannot be used: %s", self.path, error)
-            return None
-        if not isinstance(kept, dict) or kept.get("issuer") != self._issuer:
-            log.warning("%s: holds no keys of %s", self.path, self._issuer)
+        kept = self._file.load()
+        if kept is None:
             return None
         document, fetched_at = kept.get("jwks"), kept.get("fetched_at")
         if not isinstance(document, dict) or not isinstance(fetched_at, int | float):
@@ -58,12 +49,4 @@ class KeyStore:
 
     def save(self, kept: KeptKeys) -> None:
         """Keep a set in the place of the one before; a crash leaves one or the other, whole."""
-        text = orjson.dumps({"issuer": self._issuer, "fetched_at": kept.fetched_at, "jwks": dict(kept.document)})
-        fresh = self.path.with_suffix(f".{os.getpid()}.new")
-        try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fresh.touch(mode=0o600)
-            fresh.write_bytes(text)
-            fresh.replace(self.path)
-        except OSError as error:
-            log.warning("%s: keys cannot be kept: %s", self.path, error.strerror)
+        self._file.save(fetched_at=kept.fetched_at, jwks=dict(kept.document))

@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import aiohttp
 
 from gateway.client.fetch import JsonAnswer, fetch_json
+from gateway.tokens.kept_file import KeptFile
 from gateway.tokens.key_source import JITTER, KeySource
 from gateway.tokens.revoked import NOTHING_REVOKED, FeedError, RevokedTokens, read_feed
 
@@ -32,12 +34,16 @@ class FeedSettings:
         uri: where its feed is; None for where its metadata says, if that is read for its keys.
         interval: seconds from an answer to the next question.
         timeout: seconds that an answer may take.
+        issuer: whose feed it is.
+        folder: where the last answer is kept for a restart; None keeps it in memory only.
     """
 
     name: str
     uri: str | None = None
     interval: float = 1.0
     timeout: float = 5.0
+    issuer: str = ""
+    folder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +89,14 @@ class RevocationFeed:
         self._tag: str | None = None
         self._answered_at: float | None = None
         self._error: str | None = None
+        self._kept_uri: str | None = None
+        self._kept = None if settings.folder is None else _kept_file(settings.folder, settings)
+        self._restore()
 
     @property
     def uri(self) -> str | None:
         """Where the feed is, as far as that is known yet."""
-        return self.settings.uri or self._keys.revocations_uri
+        return self.settings.uri or self._keys.revocations_uri or self._kept_uri
 
     @property
     def status(self) -> FeedStatus | None:
@@ -134,22 +143,41 @@ class RevocationFeed:
         except FeedError as error:
             return f"{uri}: {error}"
         self._tag = answer.headers.get("ETag")
+        if self._kept is not None:
+            kept = {"uri": uri, "answered_at": self._clock(), "feed": answer.document}
+            await asyncio.to_thread(self._kept.save, **kept)
         return read
 
     async def _take(self, read: RevokedTokens) -> None:
         name, before = self.settings.name, self._current
-        self._current, self._answered_at = read, self._clock()
+        self._answered_at = self._clock()
         self._note(f"{read.skipped} entries are of a kind that is not known here" if read.skipped else None)
         if read is before:
             return
-        if read:
-            self._revoked[name] = read
-        else:
-            self._revoked.pop(name, None)
+        self._put_in_force(read)
         if read != before:
             log.info("issuer %s: %d revocations in force", name, len(read))
         if read.kids - before.kids:
             await self._keys.refresh()
+
+    def _put_in_force(self, read: RevokedTokens) -> None:
+        self._current = read
+        if read:
+            self._revoked[self.settings.name] = read
+        else:
+            self._revoked.pop(self.settings.name, None)
+
+    def _restore(self) -> None:
+        """Put in force what was kept on disk: a restart while the issuer is down must not let in what it revoked."""
+        kept = None if self._kept is None else self._kept.load()
+        if kept is None:
+            return
+        try:
+            self._kept_uri, self._answered_at, read = _read_kept(kept)
+        except FeedError as error:
+            log.warning("issuer %s: the revocations that were kept cannot be used: %s", self.settings.name, error)
+        else:
+            self._put_in_force(read)
 
     def _note(self, error: str | None) -> None:
         """Only a change is logged."""
@@ -166,3 +194,15 @@ class RevocationFeed:
 async def follow(feeds: Iterable[RevocationFeed]) -> None:
     """Follow all of them until cancelled."""
     await asyncio.gather(*(feed.run() for feed in feeds))
+
+
+def _kept_file(folder: Path, settings: FeedSettings) -> KeptFile:
+    return KeptFile(folder / f"{settings.name}.revocations.json", settings.issuer, "revocations", 2 * MOST_FEED_BYTES)
+
+
+def _read_kept(kept: Mapping[str, object]) -> tuple[str, float, RevokedTokens]:
+    """Where a feed was, when it last told something new, and what. FeedError where the file says no such thing."""
+    uri, answered_at, feed = (kept.get(name) for name in ("uri", "answered_at", "feed"))
+    if not (isinstance(uri, str) and isinstance(answered_at, int | float) and isinstance(feed, dict)):
+        raise FeedError("the file has another form")
+    return uri, answered_at, read_feed(feed)

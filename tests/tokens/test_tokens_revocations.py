@@ -15,7 +15,7 @@ from aiohttp import web
 
 from gateway.client.fetch import MOST_BYTES
 from gateway.tokens.key_source import KeySettings, KeySource, RemoteKeys, StaticKeys
-from gateway.tokens.revocations import FeedSettings, RevocationFeed
+from gateway.tokens.revocations import FeedSettings, RevocationFeed, follow
 from gateway.tokens.revoked import RevokedTokens
 
 from .tokens_case import NOW, Clock, public_jwk
@@ -292,7 +292,7 @@ async def test_an_issuer_without_a_feed_is_not_asked_for_one(
 async def test_in_the_background_it_is_asked_again_and_again(
     issuer: Issuer, feed: RevocationFeed, revoked: dict[str, RevokedTokens]
 ) -> None:
-    running = asyncio.create_task(feed.run())
+    running = asyncio.create_task(follow([feed]))
     while len(issuer.feed_answers) < 3:  # noqa: ASYNC110 - the other side of a socket sets no event here
         await asyncio.sleep(0.001)
     issuer.feed = tells(JTI)
@@ -325,3 +325,95 @@ async def test_an_unforeseen_fault_is_logged_and_the_next_question_asked(
     await feed.poll()
     assert told(feed) == (0, None, "an unexpected error, see the gateway's log")
     assert "failed unexpectedly" in caplog.text
+
+
+# What is kept for a restart
+
+
+@pytest.fixture
+def keeping(
+    issuer: Issuer, http: aiohttp.ClientSession, clock: Clock, revoked: dict[str, RevokedTokens], tmp_path: Path
+) -> Callable[[], RevocationFeed]:
+    """A gateway that starts, with whatever was kept before; it knows nothing of the issuer yet."""
+
+    def start() -> RevocationFeed:
+        revoked.clear()
+        keys = RemoteKeys(KeySettings("a", issuer.url), http, clock)
+        settings = FeedSettings("a", issuer=issuer.url, folder=tmp_path / "kept")
+        return RevocationFeed(settings, http, clock, keys, revoked)
+
+    return start
+
+
+async def kept(issuer: Issuer, start: Callable[[], RevocationFeed], *entries: object) -> Path:
+    """The file of a gateway that was told these revocations."""
+    feed = start()
+    await feed._keys.refresh()
+    issuer.feed = tells(*entries)
+    await feed.poll()
+    assert feed._kept is not None
+    return feed._kept.path
+
+
+async def test_a_restart_while_the_issuer_is_down_does_not_let_in_what_it_revoked(
+    issuer: Issuer, keeping: Callable[[], RevocationFeed], revoked: dict[str, RevokedTokens], clock: Clock
+) -> None:
+    file = await kept(issuer, keeping, JTI, KEY)
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    clock.now += 60
+    restarted = keeping()
+    assert len(revoked["a"]) == 2
+    issuer.feed = hangs_up
+    await restarted.poll()
+    assert len(revoked["a"]) == 2
+    assert told(restarted) == (2, NOW, f"{issuer.url}/feed cannot be reached: Server disconnected")
+    issuer.feed = tells()
+    await restarted.poll()
+    assert revoked == {}
+    assert keeping().status is not None
+    assert revoked == {}
+
+
+async def test_before_the_first_answer_nothing_is_kept(
+    keeping: Callable[[], RevocationFeed], revoked: dict[str, RevokedTokens]
+) -> None:
+    assert keeping().status is None
+    assert revoked == {}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        (lambda _: b"{", "kept revocations cannot be used"),
+        (lambda _: b"[]", "holds no revocations of"),
+        (lambda kept: kept.replace(b"127.0.0.1", b"127.0.0.2"), "holds no revocations of"),
+        (lambda kept: kept.replace(b'"uri"', b'"url"'), "the revocations that were kept cannot be used: the file has"),
+        (lambda kept: kept.replace(b'"kid"', b'"kd"'), "the revocations that were kept cannot be used: an entry"),
+    ],
+)
+async def test_a_kept_file_that_cannot_be_used_is_told_and_left(
+    issuer: Issuer,
+    keeping: Callable[[], RevocationFeed],
+    revoked: dict[str, RevokedTokens],
+    caplog: pytest.LogCaptureFixture,
+    fault: tuple[Callable[[bytes], bytes], str],
+) -> None:
+    change, why = fault
+    file = await kept(issuer, keeping, KEY)
+    file.write_bytes(change(file.read_bytes()))
+    keeping()
+    assert revoked == {}
+    assert why in caplog.text
+
+
+async def test_a_folder_that_cannot_be_written_is_told_and_no_reason_to_stop(
+    issuer: Issuer,
+    keeping: Callable[[], RevocationFeed],
+    revoked: dict[str, RevokedTokens],
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "kept").touch()
+    await kept(issuer, keeping, JTI)
+    assert len(revoked["a"]) == 1
+    assert "revocations cannot be kept: " in caplog.text

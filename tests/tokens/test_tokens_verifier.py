@@ -7,7 +7,7 @@ import pytest
 from gateway.policy.denial import Reason
 from gateway.policy.model import TrustedIssuer
 from gateway.tokens.keys import KeySet
-from gateway.tokens.verifier import TokenVerifier, VerifiedToken, jti_hash
+from gateway.tokens.verifier import TokenVerifier, VerifiedToken, hash_key, jti_hash
 from gateway.tokens.verify import UnknownKey
 
 from .tokens_case import CLAIMS, ISSUER, NOW, bearer, key_set, public_jwk, reason, signed
@@ -131,6 +131,12 @@ def test_the_token_is_kept_nowhere(source: Source) -> None:
     assert signature.decode() not in kept
     assert "***" in repr(TOKEN)
     assert signature.decode() not in repr(TOKEN)
+
+
+def test_a_secret_in_a_file_stands_for_a_key_of_its_own() -> None:
+    assert len(hash_key("secret")) == 32
+    assert hash_key("secret") != hash_key("another")
+    assert jti_hash(hash_key("x" * 1000), "https://a.example", "1") is not None
 
 
 def test_a_jti_is_hashed_with_key_and_issuer() -> None:
