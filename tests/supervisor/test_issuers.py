@@ -1,9 +1,11 @@
 """Embedded issuers beside several workers."""
 
+import asyncio
 import json
 import os
 import signal
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -105,3 +107,40 @@ async def test_a_reload_restarts_issuers_whose_file_has_changed(file: Path, api_
         assert await issuers_pid(fleet) != pid
         assert set(await ask_often(fleet, bearer)) == {200}
         assert set(await ask_often(fleet, await token(issuer))) == {200}
+
+
+@pytest.mark.slow
+async def test_every_worker_refuses_a_token_that_was_revoked_by_command(file: Path, api_port: int) -> None:
+    issuer = write_with_issuer(file, api_port)
+    async with running(file) as fleet:
+        bearer = await token(issuer)
+        assert set(await ask_often(fleet, bearer)) == {200}
+        own = str(file.parent / "issuer.yaml")
+        command = [sys.executable, "-m", "gateway", "issuer", "revoke", "-c", own, "--client", "batch"]
+        process = await asyncio.create_subprocess_exec(*command)
+        assert await process.wait() == 0
+        await fleet.until(lambda status: status["issuers"][0]["revocations"]["count"] == 1)
+        while set(await ask_often(fleet, bearer)) != {401}:  # noqa: ASYNC110 - until the other worker knows
+            await asyncio.sleep(0.05)
+    last = json.loads(fleet.log.read_text().splitlines()[-1])
+    assert last["reason"] == "token_revoked"
+
+
+@pytest.mark.slow
+async def test_the_issuance_log_shows_the_hashes_of_the_access_log_and_is_opened_anew_with_it(
+    file: Path, api_port: int
+) -> None:
+    issuer = write_with_issuer(file, api_port)
+    own, log = file.parent / "issuer.yaml", file.parent / "issuance.jsonl"
+    own.write_text(json.dumps(json.loads(own.read_text()) | {"issuance_log": str(log)}))
+    async with running(file) as fleet:
+        assert set(await ask_often(fleet, await token(issuer))) == {200}
+        while not log.read_bytes():  # noqa: ASYNC110 - another process writes it
+            await asyncio.sleep(0.01)
+        moved = log.rename(log.with_suffix(".1"))
+        fleet.signal(signal.SIGUSR1)
+        while not (log.exists() and log.read_bytes()):
+            await token(issuer)
+    [issued, *_] = [json.loads(line) for line in moved.read_text().splitlines()]
+    used = [json.loads(line) for line in fleet.log.read_text().splitlines()]
+    assert {record["jti_hash"] for record in used} == {issued["jti_hash"]}
