@@ -179,6 +179,7 @@ def test_tokens_that_live_longer_by_a_new_setting_keep_their_key_longer(opened: 
 
 def test_a_command_before_the_server_noted_its_lifetimes_does_not_end_a_key_early(opened: Open, clock: Clock) -> None:
     published(opened(replace(PLAN, longest_lifetime=60.0)))
+    clock.now += 1
     opened(replace(PLAN, longest_lifetime=60.0)).rotate(at_once=True)
     server = opened()
     published(server)
