@@ -61,8 +61,9 @@ def revoke(
 ) -> None:
     """Revoke tokens: gateways refuse them from then on.
 
-    Those that follow this server do so within 2 seconds, with the reason token_revoked. The server may run meanwhile. A client is not kept from getting new tokens: for that, remove it from the file. A
-    key that is revoked is removed at once, and another one signs.
+    Those that follow this server do so within 2 seconds, with the reason token_revoked. The server may run meanwhile.
+    A client is not kept from getting new tokens: for that, remove it from the file. A key that is revoked is removed at
+    once, and another one signs.
 
     Exit codes: 0 revoked, 1 there is no such key, and nothing was revoked, 2 usage, 3 the file or the state is not
     right.
