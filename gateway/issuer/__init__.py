@@ -6,4 +6,10 @@
     tokens          sign it
 
 `token_endpoint` is these four in order, `server` its HTTP side, `running` the socket and the state file around it.
+
+    introspection   what does a token mean, and is it good?
+    revocation      a client gives a token up
+    revocation_feed what is revoked, for gateways
+
+`token_status` is the HTTP side of these three, and `issuance_log` writes down what the token endpoint did.
 """
