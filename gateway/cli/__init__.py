@@ -35,13 +35,17 @@ COMMANDS: Final[Mapping[str, str]] = {
 
 
 class LazyCommand(RichCommand):
-    """A name and a short help line that stand for a command until it is called."""
+    """A name and a short help line that stand for a command until it is called; `module` is below this package."""
+
+    def __init__(self, name: str, line: str, module: str) -> None:
+        super().__init__(name=name, help=line)
+        self._module = module
 
     def load(self) -> click.Command:
         """Import the command's module and return its click object."""
-        module = import_module(f"{__name__}.{self.name}")
-        command = getattr(module, str(self.name))
-        assert isinstance(command, click.Command), f"{module.__name__}.{self.name} is no click command"  # noqa: S101 - a bug of ours, not an input
+        module, attribute = import_module(f"{__name__}.{self._module}"), str(self.name).replace("-", "_")
+        command = getattr(module, attribute)
+        assert isinstance(command, click.Command), f"{module.__name__}.{attribute} is no click command"  # noqa: S101 - a bug of ours, not an input
         return command
 
     def make_context(
@@ -87,7 +91,7 @@ def _flush_or_discard() -> None:
 
 @click.group(
     cls=Root,
-    commands={name: LazyCommand(name=name, help=line) for name, line in COMMANDS.items()},
+    commands={name: LazyCommand(name, line, name) for name, line in COMMANDS.items()},
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="scopegate")

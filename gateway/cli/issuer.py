@@ -1,125 +1,26 @@
-"""`scopegate issuer`: operate the embedded authorization server."""
+"""`scopegate issuer`: operate the embedded authorization server. A command NAME is in the module `issuer_NAME`."""
 
-import asyncio
-import logging
-import os
-import signal
-import sys
-from pathlib import Path
-from typing import BinaryIO, Final, NoReturn
+from collections.abc import Mapping
+from typing import Final
 
 import click
-from rich_click import RichCommand, RichGroup
+from rich_click import RichGroup
 
-from gateway.cli.issuer_check import BAD_CONFIGURATION, DEFAULT_FILE, check
-from gateway.cli.issuer_client import client
-from gateway.cli.issuer_keys import keys
-from gateway.cli.issuer_revoke import revoke
-from gateway.client.secret_file import parse_secret
-from gateway.issuer.errors import IssuanceLogError, StateError
-from gateway.issuer.reading import Reading, read_settings
-from gateway.issuer.reloading import SettingsWatch
-from gateway.issuer.running import RunningIssuer
-from gateway.issuer.secrets import hash_secret
-from gateway.issuer.settings import IssuerSettings
+from gateway.cli import LazyCommand
 
-CANNOT_REACH: Final = 4
+COMMANDS: Final[Mapping[str, str]] = {
+    "run": "Run the authorization server alone, until SIGINT or SIGTERM.",
+    "check": "Check the authorization server's file and report every error in it.",
+    "client": "Add client applications to the authorization server's file, and look at them.",
+    "keys": "Look at the keys that sign tokens, and replace them.",
+    "revoke": "Revoke tokens: gateways refuse them from then on.",
+    "hash-secret": "Hash a client's secret, for `secret:` in issuer.yaml.",
+}
 
 
-@click.group(cls=RichGroup)
+@click.group(
+    cls=RichGroup,
+    commands={name: LazyCommand(name, line, f"issuer_{name.replace('-', '_')}") for name, line in COMMANDS.items()},
+)
 def issuer() -> None:
     """Operate the embedded authorization server: it issues tokens for the client_credentials grant."""
-
-
-issuer.add_command(check)
-issuer.add_command(client)
-issuer.add_command(keys)
-issuer.add_command(revoke)
-
-
-@issuer.command("run", cls=RichCommand)
-@click.option(
-    "-c",
-    "--config",
-    "file",
-    type=click.Path(path_type=Path),
-    default=DEFAULT_FILE,
-    show_default=True,
-    help="The authorization server's file.",
-)
-def run_(file: Path) -> None:
-    """Run the authorization server alone, until SIGINT or SIGTERM.
-
-    Clients, roles, resources and what else needs no restart are taken anew when the file has changed, and on SIGHUP.
-    SIGUSR1 opens the issuance log anew.
-
-    Exit codes: 0 stopped, 3 the file or the state file is not right, 4 the address cannot be listened on.
-    """
-    reading = read_settings(file, os.environ)
-    settings = reading.outcome
-    if isinstance(settings, list):
-        _end("\n".join(map(str, settings)), BAD_CONFIGURATION)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
-        asyncio.run(_serve(file, reading, settings))
-    except (StateError, IssuanceLogError) as error:
-        _end(str(error), BAD_CONFIGURATION)
-    except OSError as error:
-        _end(f"cannot listen on {settings.listen}: {_reason(error)}", CANNOT_REACH)
-
-
-@issuer.command("hash-secret", cls=RichCommand)
-@click.option(
-    "--secret-file",
-    type=click.File("rb"),
-    default=None,
-    help='The file that holds the secret; "-" is standard input. [default: standard input]',
-)
-def hash_secret_(secret_file: BinaryIO | None) -> None:
-    """Hash a client's secret, for `secret:` in issuer.yaml.
-
-    On a terminal it asks for the secret and does not show it. The hash goes to standard output.
-    """
-    try:
-        if secret_file is None and sys.stdin.isatty():
-            raw = click.prompt("Secret", hide_input=True, confirmation_prompt=True, err=True).encode()
-        else:
-            raw = (secret_file or sys.stdin.buffer).read()
-        secret = parse_secret(raw)
-    except ValueError as error:
-        raise click.UsageError(f"{error}.") from None
-    click.echo(hash_secret(secret))
-
-
-async def _serve(file: Path, reading: Reading, settings: IssuerSettings) -> None:
-    stop, reload = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, reload.set)
-    async with RunningIssuer(settings, base=file.parent) as running:
-        scheme = "http" if settings.tls is None else "https"
-        loop.add_signal_handler(signal.SIGUSR1, running.reopen_log)
-        click.echo(f"issuer {settings.issuer} listens on {scheme}://{running.address}", err=True)
-        watch = SettingsWatch(file, reading, running, os.environ)
-        following = [asyncio.create_task(watch.run()), asyncio.create_task(_take_when(reload, watch))]
-        await stop.wait()
-        for task in following:
-            task.cancel()
-        await asyncio.gather(*following, return_exceptions=True)
-
-
-async def _take_when(asked: asyncio.Event, watch: SettingsWatch) -> None:
-    while True:
-        await asked.wait()
-        asked.clear()
-        await watch.refresh(force=True)
-
-
-def _reason(error: OSError) -> str:
-    return os.strerror(error.errno) if error.errno else str(error)
-
-
-def _end(message: str, code: int) -> NoReturn:
-    click.echo(message, err=True)
-    raise click.exceptions.Exit(code)

@@ -43,7 +43,7 @@ def test_a_command_is_found_in_its_module() -> None:
     assert "--follow" in result.output
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["logs", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["logs", "--help"], ["issuer", "--help"]])
 def test_help_does_not_wait_for_the_proxys_imports(arguments: list[str]) -> None:
     code = f"import sys; from gateway.cli import main; main({arguments}, standalone_mode=False); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
