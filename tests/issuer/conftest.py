@@ -36,5 +36,5 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty state's place: on either database."""
     if request.param == "sqlite":
         return str(tmp_path / "issuer.db")
-    found: str = request.getfixturevalue("database")
-    return found
+    server: PostgreSQL = request.getfixturevalue("postgresql")
+    return server.schema()

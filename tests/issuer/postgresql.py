@@ -11,10 +11,11 @@ from typing import Any
 from urllib.parse import quote
 
 import psycopg
+from psycopg.sql import SQL
 
 SUPERUSER = "scopegate"
 _NOBODY = ("postgres", "nobody")
-_DATABASES = count(1)
+_NUMBERS = count(1)
 # What is lost in a crash is of no interest here.
 _FAST = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
 
@@ -52,10 +53,19 @@ class PostgreSQL:
 
     def database(self) -> str:
         """The URL of a new, empty database."""
-        name = f"test_{next(_DATABASES)}"
-        with psycopg.connect(self._url("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+        name = f"test_{next(_NUMBERS)}"
+        self._create("postgres", f"CREATE DATABASE {name}")
         return self._url(name)
+
+    def schema(self) -> str:
+        """The URL of a new, empty schema of a database: the same to who uses it, and made faster."""
+        name = f"test_{next(_NUMBERS)}"
+        self._create("postgres", f"CREATE SCHEMA {name}")
+        return f"{self._url('postgres')}&options=-csearch_path%3D{name}"
+
+    def _create(self, database: str, statement: str) -> None:
+        with psycopg.connect(self._url(database), autocommit=True) as connection:
+            connection.execute(SQL(statement))
 
     def _url(self, database: str) -> str:
         return f"postgresql://{SUPERUSER}@/{database}?host={quote(str(self._folder), safe='')}"
