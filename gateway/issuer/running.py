@@ -18,23 +18,13 @@ from gateway.issuer.errors import IssuanceLogError, StateError
 from gateway.issuer.files import server_files
 from gateway.issuer.issuance_log import IssuanceLog
 from gateway.issuer.key_ring import KeyRing
+from gateway.issuer.restart import NEED_A_RESTART
 from gateway.issuer.rotation import Rotation, key_plan
 from gateway.issuer.server import AuthorizationServer
 from gateway.issuer.settings import IssuerSettings
 from gateway.issuer.state import IssuerState, open_state
 from gateway.issuer.tls_listening import TlsListening
 from gateway.tokens.verifier import hash_key
-
-NEED_A_RESTART = (
-    "listen",
-    "issuer",
-    "tls",
-    "state",
-    "passphrase_file",
-    "issuance_log",
-    "log_hash_key",
-)
-"""Keys of issuer.yaml that a running server does not take anew."""
 
 KEYS_SECONDS = 1.0
 """Between two looks at the keys in the state, which other processes may have changed."""

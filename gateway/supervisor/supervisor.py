@@ -19,7 +19,7 @@ from gateway.plan import Plan
 from gateway.starting import StartError, listening
 from gateway.supervisor.channel import written
 from gateway.supervisor.child import Child
-from gateway.supervisor.generation import Generation, Read, issuer_texts
+from gateway.supervisor.generation import Generation, Read, issuer_keys
 from gateway.supervisor.place import Place
 from gateway.supervisor.snapshots import combine, nothing, remains
 from gateway.supervisor.sockets import listen
@@ -177,7 +177,7 @@ class Supervisor:
 
     async def _prepare(self, plan: Plan, undo: AsyncExitStack) -> Generation:
         """Open what the plan needs; what did not change is kept. StartError where that can't be."""
-        old, texts = self._generation, issuer_texts(plan)
+        old, texts = self._generation, issuer_keys(plan)
         if old is not None and old.plan.listen == plan.listen:
             sockets = old.sockets
         else:

@@ -94,16 +94,24 @@ async def test_issuers_run_once_and_all_workers_hash_a_token_alike_across_restar
 
 
 @pytest.mark.slow
-async def test_a_reload_restarts_issuers_whose_file_has_changed(file: Path, api_port: int) -> None:
+async def test_a_reload_restarts_issuers_only_for_what_needs_it(file: Path, api_port: int) -> None:
     issuer = write_with_issuer(file, api_port)
     async with running(file) as fleet:
         bearer = await token(issuer)
         pid = await issuers_pid(fleet)
         own = file.parent / "issuer.yaml"
         own.write_text(json.dumps(json.loads(own.read_text()) | {"token_lifetime": "5m"}))
+        await fleet.said("issuer.yaml is in force anew")
         fleet.signal(signal.SIGHUP)
-        await fleet.said("generation 2 is in force")
         await fleet.until(lambda status: ready(status, generation=2))
+        assert await issuers_pid(fleet) == pid
+
+        log = {"issuance_log": str(file.parent / "issuance.jsonl")}
+        own.write_text(json.dumps(json.loads(own.read_text()) | log))
+        await fleet.said("what changed in issuance_log takes effect at the next start")
+        fleet.signal(signal.SIGHUP)
+        await fleet.said("generation 3 is in force")
+        await fleet.until(lambda status: ready(status, generation=3))
         assert await issuers_pid(fleet) != pid
         assert set(await ask_often(fleet, bearer)) == {200}
         assert set(await ask_often(fleet, await token(issuer))) == {200}
