@@ -18,7 +18,7 @@ from gateway.cli.issuer_client import config_option, json_option
 from gateway.issuer.errors import StateError
 from gateway.issuer.key_times import KeyTimes
 from gateway.issuer.reading import read_settings
-from gateway.issuer.rotation import Rotation, TooManyKeysError, key_plan
+from gateway.issuer.rotation import Rotation, TooManyKeysError
 from gateway.issuer.state import open_existing_state
 
 NO: Final = 1
@@ -76,7 +76,7 @@ def _rotation(file: Path) -> Iterator[Rotation]:
     try:
         state = open_existing_state(settings, file.parent, time.time)
         try:
-            yield Rotation(state, key_plan(settings), time.time)
+            yield Rotation(state, settings.key_plan, time.time)
         finally:
             state.close()
     except TooManyKeysError as error:

@@ -14,7 +14,7 @@ from gateway.cli.issuer_check import BAD_CONFIGURATION, DEFAULT_FILE
 from gateway.issuer.errors import StateError
 from gateway.issuer.reading import read_settings
 from gateway.issuer.revocations import Revocation, revoke_client, revoke_key, revoke_unseen_token, write
-from gateway.issuer.rotation import Rotation, key_plan
+from gateway.issuer.rotation import Rotation
 from gateway.issuer.settings import IssuerSettings
 from gateway.issuer.state import open_existing_state
 
@@ -100,7 +100,7 @@ def _revoke(
     """Write all revocations, or none. StateError, and _NoSuchKeyError."""
     state = open_existing_state(settings, file.parent, time.time)
     try:
-        rotation = Rotation(state, key_plan(settings), time.time)
+        rotation = Rotation(state, settings.key_plan, time.time)
         with state.alone() as connection:
             for kid in kids:
                 if rotation.withdraw(connection, kid) is None:

@@ -60,6 +60,18 @@ class Plan:
         """
         return int(min(self.publish_ahead / 2, _LONGEST_MAX_AGE))
 
+    @property
+    def fault(self) -> str | None:
+        """Why keys cannot be replaced that often; None where they can."""
+        if self.every is None:
+            return None
+        if self.every <= self.publish_ahead:
+            return "must be longer than publish_ahead: each key is published that long before it signs"
+        least = shortest_rotation(self.longest_lifetime)
+        if self.every < least:
+            return f"must be at least {least}s: shorter, more keys would be published at a time than gateways take"
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class KeyTimes:

@@ -191,8 +191,7 @@ class Rotation:
 
 def key_plan(settings: IssuerSettings) -> Plan:
     """What the settings say of keys."""
-    rotation = settings.rotation
-    return Plan(settings.signing_algorithm, rotation.every, rotation.publish_ahead, settings.longest_lifetime)
+    return settings.key_plan
 
 
 def _times(connection: Connection) -> tuple[KeyTimes, ...]:

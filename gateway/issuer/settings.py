@@ -25,7 +25,7 @@ from gateway.config.cross_checks import mapping
 from gateway.config.gateway_fields import KeysUrl
 from gateway.config.gateway_file import TlsConfig
 from gateway.config.redaction import masked
-from gateway.issuer.key_times import shortest_rotation
+from gateway.issuer.key_times import Plan
 from gateway.issuer.keys import Algorithm
 from gateway.issuer.scopes import Applicable, UnknownScopes, applicable_scopes
 from gateway.issuer.secrets import read_hash
@@ -263,6 +263,12 @@ class IssuerSettings(Section):
         of_resources = [resource.token_lifetime or 0.0 for resource in self.resource_settings.values()]
         return max(self.token_lifetime, *of_clients, *of_resources)
 
+    @property
+    def key_plan(self) -> Plan:
+        """When which key signs."""
+        rotation = self.rotation
+        return Plan(self.signing_algorithm, rotation.every, rotation.publish_ahead, self.longest_lifetime)
+
     def format(self, client: ClientSettings, audience: str) -> TokenFormat:
         """What a token looks like: as the client says, else the resource, else the file for all."""
         resource = self.resource_settings.get(audience, _NOTHING_SPECIAL)
@@ -270,18 +276,6 @@ class IssuerSettings(Section):
 
 
 _NOTHING_SPECIAL = ResourceSettings()
-
-
-def _faulty_rotation(settings: IssuerSettings) -> str | None:
-    every, ahead = settings.rotation.every, settings.rotation.publish_ahead
-    if every is None:
-        return None
-    if every <= ahead:
-        return "must be longer than publish_ahead: each key is published that long before it signs"
-    least = shortest_rotation(settings.longest_lifetime)
-    if every < least:
-        return f"must be at least {least}s: shorter, more keys would be published at a time than gateways take"
-    return None
 
 
 def parse(text: str, file: str, environ: Mapping[str, str]) -> IssuerSettings | list[ConfigError]:
@@ -296,7 +290,7 @@ def parse(text: str, file: str, environ: Mapping[str, str]) -> IssuerSettings | 
     settings = bind(IssuerSettings, document)
     if isinstance(settings, list):
         errors = merged(errors, settings)
-    elif (fault := _faulty_rotation(settings)) is not None:
+    elif (fault := settings.key_plan.fault) is not None:
         errors = merged(errors, [document.error(("rotation", "every"), fault)])
     root = mapping(document.data)
     errors = merged(errors, [document.error(path, masked(document, path, text)) for path, text in faults(root)])

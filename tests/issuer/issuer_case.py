@@ -10,7 +10,6 @@ from urllib.parse import quote_plus
 
 from gateway.issuer.key_ring import KeyRing
 from gateway.issuer.keys import SigningKey, create_key
-from gateway.issuer.rotation import key_plan
 from gateway.issuer.secrets import ScryptCost, hash_secret
 from gateway.issuer.server import AuthorizationServer
 from gateway.issuer.settings import IssuerSettings, parse
@@ -88,7 +87,7 @@ def server(
     body_seconds: float = 10.0,
 ) -> AuthorizationServer:
     said, clock = settings(text), clock or Clock()
-    ring = KeyRing.of(key_plan(said), keys(), clock)
+    ring = KeyRing.of(said.key_plan, keys(), clock)
     return AuthorizationServer(said, ring, clock, state or a_state(clock), base=base, body_seconds=body_seconds)
 
 

@@ -19,7 +19,6 @@ from gateway.issuer.errors import IssuanceLogError, TokenError, TokenErrorCode
 from gateway.issuer.form import Form
 from gateway.issuer.issuance_log import IssuanceLog, IssuanceRecord, issuance_record
 from gateway.issuer.key_ring import KeyRing
-from gateway.issuer.rotation import key_plan
 from gateway.issuer.running import RunningIssuer
 from gateway.issuer.server import AuthorizationServer
 from gateway.issuer.token_endpoint import TokenAnswer
@@ -72,7 +71,7 @@ class Stage:
 async def start(aiohttp_client: AiohttpClient, path: Path, text: str = TEXT) -> Stage:
     clock, said = Clock(), settings(text)
     log = IssuanceLog(str(path), KEY)
-    server = AuthorizationServer(said, KeyRing.of(key_plan(said), keys(), clock), clock, a_state(clock), log=log)
+    server = AuthorizationServer(said, KeyRing.of(said.key_plan, keys(), clock), clock, a_state(clock), log=log)
     return Stage(await aiohttp_client(server.application()), log, path)
 
 

@@ -14,7 +14,7 @@ from gateway.cli.issuer import issuer
 from gateway.issuer.errors import StateError
 from gateway.issuer.key_times import MOST_KEYS, Plan
 from gateway.issuer.passphrase import read_passphrase
-from gateway.issuer.rotation import Rotation, key_plan
+from gateway.issuer.rotation import Rotation
 from gateway.issuer.running import RunningIssuer
 from gateway.issuer.settings import IssuerSettings, parse
 from gateway.issuer.state import IssuerState
@@ -39,7 +39,7 @@ def kid(file: Path) -> str:
 
 def start(file: Path, passphrase: bytes | None = None) -> str:
     with closing(IssuerState.open(f"{file.parent}/issuer.db", time.time, passphrase)) as state:
-        return Rotation(state, key_plan(said(file)), time.time).step()[0].key.kid
+        return Rotation(state, said(file).key_plan, time.time).step()[0].key.kid
 
 
 def said(file: Path) -> IssuerSettings:

@@ -11,7 +11,7 @@ from sqlalchemy import inspect, text
 from gateway.issuer.errors import StateError
 from gateway.issuer.key_times import LONGEST_LEEWAY, SEEN_WITHIN
 from gateway.issuer.keys import create_key
-from gateway.issuer.rotation import Rotation, key_plan
+from gateway.issuer.rotation import Rotation
 from gateway.issuer.state import IssuerState
 
 from .issuer_case import TEXT, Clock, settings
@@ -59,7 +59,7 @@ def layout(where: Path | str) -> dict[str, set[str]]:
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
 def test_a_file_of_version_1_signs_on_with_its_keys(version_1: tuple[Path, dict[str, str]], algorithm: str) -> None:
     path, kids = version_1
-    plan = key_plan(settings(TEXT + f"signing_algorithm: {algorithm}\n"))
+    plan = settings(TEXT + f"signing_algorithm: {algorithm}\n").key_plan
     with opened(path) as state:
         rotation = Rotation(state, plan, Clock())
         assert {each.key.algorithm: each.key.kid for each in rotation.step()} == kids
@@ -79,7 +79,7 @@ def test_a_file_of_version_1_gets_the_layout_of_a_new_one(version_1: tuple[Path,
 def test_keys_of_version_1_are_encrypted_when_there_is_a_passphrase(version_1: tuple[Path, dict[str, str]]) -> None:
     path, kids = version_1
     with opened(path, b"correct horse") as state:
-        assert {each.key.kid for each in Rotation(state, key_plan(settings()), Clock()).step()} == set(kids.values())
+        assert {each.key.kid for each in Rotation(state, settings().key_plan, Clock()).step()} == set(kids.values())
     assert b"BEGIN PRIVATE KEY" not in path.read_bytes()
 
 

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from gateway.issuer.errors import StateError
-from gateway.issuer.rotation import Rotation, key_plan
+from gateway.issuer.rotation import Rotation
 from gateway.issuer.running import RunningIssuer
 from gateway.issuer.settings import IssuerSettings
 from gateway.issuer.state import IssuerState
@@ -43,7 +43,7 @@ async def test_two_servers_on_one_database_have_the_same_keys_and_follow_one_rot
         first = await kids(http, one)
         assert (len(first), await kids(http, other)) == (1, first)
         with closing(IssuerState.open(database, time.time)) as state:
-            following, _ = await asyncio.to_thread(Rotation(state, key_plan(said), time.time).rotate)
+            following, _ = await asyncio.to_thread(Rotation(state, said.key_plan, time.time).rotate)
         async with asyncio.timeout(PATIENCE):
             while not await kids(http, one) == await kids(http, other) == [*first, following.kid]:  # noqa: ASYNC110 - they have to be asked
                 await asyncio.sleep(0.05)
@@ -63,7 +63,7 @@ async def test_tokens_are_signed_on_while_the_database_is_away_and_it_is_found_a
         finally:
             await asyncio.to_thread(postgresql.start)
         with closing(IssuerState.open(database, time.time)) as state:
-            await asyncio.to_thread(Rotation(state, key_plan(in_database(database)), time.time).rotate)
+            await asyncio.to_thread(Rotation(state, in_database(database).key_plan, time.time).rotate)
         async with asyncio.timeout(PATIENCE):
             while len(await kids(http, issuer)) != 2:  # noqa: ASYNC110 - it has to be asked
                 await asyncio.sleep(0.05)

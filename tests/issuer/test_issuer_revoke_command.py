@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from gateway.cli.issuer import issuer
 from gateway.issuer.key_times import KeyTimes
 from gateway.issuer.revocations import Revocation, Revocations
-from gateway.issuer.rotation import Rotation, key_plan
+from gateway.issuer.rotation import Rotation
 from gateway.issuer.state import IssuerState
 
 from .issuer_case import TEXT, settings
@@ -28,7 +28,7 @@ def file(tmp_path: Path, where: str) -> Path:
 @pytest.fixture
 def state(file: Path, where: str) -> Iterator[IssuerState]:
     state = IssuerState.open(where, time.time)
-    Rotation(state, key_plan(settings(file.read_text())), time.time).step()
+    Rotation(state, settings(file.read_text()).key_plan, time.time).step()
     yield state
     state.close()
 
@@ -42,7 +42,7 @@ def revoked(state: IssuerState) -> list[Revocation]:
 
 
 def key(file: Path, state: IssuerState) -> KeyTimes:
-    [only] = Rotation(state, key_plan(settings(file.read_text())), time.time).times()
+    [only] = Rotation(state, settings(file.read_text()).key_plan, time.time).times()
     return only
 
 

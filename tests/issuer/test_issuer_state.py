@@ -13,7 +13,7 @@ import pytest
 from gateway.config import HostPort
 from gateway.issuer.errors import StateError
 from gateway.issuer.keys import create_key, read_key, thumbprint
-from gateway.issuer.rotation import Rotation, key_plan
+from gateway.issuer.rotation import Rotation
 from gateway.issuer.running import RunningIssuer
 from gateway.issuer.state import IssuerState
 
@@ -23,7 +23,7 @@ from .issuer_case import Clock, settings
 def kids(path: Path) -> set[str]:
     state = IssuerState.open(str(path), Clock())
     try:
-        return {each.key.kid for each in Rotation(state, key_plan(settings()), Clock()).step()}
+        return {each.key.kid for each in Rotation(state, settings().key_plan, Clock()).step()}
     finally:
         state.close()
 

@@ -16,7 +16,6 @@ from gateway.issuer.key_ring import KeyRing
 from gateway.issuer.keys import SigningKey, create_key
 from gateway.issuer.opaque_tokens import OpaqueTokens
 from gateway.issuer.revocations import Revocation, Revocations, revoke_client, revoke_key, revoke_unseen_token
-from gateway.issuer.rotation import key_plan
 from gateway.issuer.scopes import Grant
 from gateway.issuer.secrets import hash_secret
 from gateway.issuer.server import AuthorizationServer
@@ -69,7 +68,7 @@ class Stage:
     ) -> IssuedToken:
         """A token, as this server issues it."""
         said = settings(text)
-        ring = KeyRing.of(key_plan(said), signing or keys(), self.clock)
+        ring = KeyRing.of(said.key_plan, signing or keys(), self.clock)
         mint = TokenMint(said, ring.signing_key, self.clock, OpaqueTokens(self.state, self.clock).keep)
         return mint.mint(client_id, said.clients[client_id], GRANT, confirmation)
 

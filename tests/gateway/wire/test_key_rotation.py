@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from gateway.issuer.key_times import KeyTimes
-from gateway.issuer.rotation import Rotation, key_plan
+from gateway.issuer.rotation import Rotation
 from gateway.issuer.running import RunningIssuer
 from gateway.issuer.secrets import ScryptCost, hash_secret
 from gateway.issuer.settings import IssuerSettings, parse
@@ -69,7 +69,7 @@ class Load:
 
         def rotate() -> KeyTimes:
             with closing(IssuerState.open(str(self.state), self.gate.clock)) as state:
-                return Rotation(state, key_plan(self.settings), self.gate.clock).rotate()[0]
+                return Rotation(state, self.settings.key_plan, self.gate.clock).rotate()[0]
 
         following = await asyncio.to_thread(rotate)
         await self.gate.until(lambda status: following.kid in status["issuers"][0]["kids"])
