@@ -14,7 +14,6 @@ from gateway.issuer.errors import StateError
 from gateway.issuer.key_ring import ScheduledKey
 from gateway.issuer.key_times import MOST_KEYS, KeyTimes, Plan, followed, is_due, signing, upcoming
 from gateway.issuer.keys import PassphraseError, SigningKey, create_key, is_encrypted, read_key
-from gateway.issuer.settings import IssuerSettings
 from gateway.issuer.state import IssuerState
 from gateway.issuer.tables import SIGNING_KEYS
 
@@ -187,11 +186,6 @@ class Rotation:
             f"{self._state}: {count} keys are published, which is the most: wait until some expire, "
             "`scopegate issuer keys list` says when"
         )
-
-
-def key_plan(settings: IssuerSettings) -> Plan:
-    """What the settings say of keys."""
-    return settings.key_plan
 
 
 def _times(connection: Connection) -> tuple[KeyTimes, ...]:

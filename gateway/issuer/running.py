@@ -19,7 +19,7 @@ from gateway.issuer.files import server_files
 from gateway.issuer.issuance_log import IssuanceLog
 from gateway.issuer.key_ring import KeyRing
 from gateway.issuer.restart import NEED_A_RESTART
-from gateway.issuer.rotation import Rotation, key_plan
+from gateway.issuer.rotation import Rotation
 from gateway.issuer.server import AuthorizationServer
 from gateway.issuer.settings import IssuerSettings
 from gateway.issuer.state import IssuerState, open_state
@@ -85,7 +85,7 @@ class RunningIssuer:
         try:
             self._state = await asyncio.to_thread(open_state, self._settings, self._base, self._clock, self._where)
             self._log = self._open_log()
-            self._rotation = Rotation(self._state, key_plan(self._settings), self._clock)
+            self._rotation = Rotation(self._state, self._settings.key_plan, self._clock)
             ring = KeyRing(self._rotation.plan, await asyncio.to_thread(self._rotation.step), self._clock)
             self._following = asyncio.create_task(self._follow(self._rotation, ring))
             files = server_files(self._settings, self._base)
@@ -137,7 +137,7 @@ class RunningIssuer:
         if self._tls is not None:
             self._tls.trust(self._server.own_certificates)
         if self._rotation is not None:
-            self._rotation.plan = key_plan(settings)
+            self._rotation.plan = settings.key_plan
         self._settings = settings
         return changed
 
