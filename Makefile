@@ -30,8 +30,8 @@ $(INTEROP): tests/interop/package.json
 
 interop: $(INTEROP) ## OAuth software for Node that tests and benchmarks run against
 
-test: $(INSTALLED) $(INTEROP) ## the test suite
-	$(BIN)/python -m pytest
+test: $(INSTALLED) $(INTEROP) ## the test suite, on two cores
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 slow: $(INSTALLED) ## long and large tests: 2 GiB bodies, memory
 	$(BIN)/python -m pytest -m slow --timeout=600

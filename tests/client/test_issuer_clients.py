@@ -293,6 +293,7 @@ def test_check_tells_every_fault_and_files_that_are_missing(file: Path, tmp_path
         ("roles: [auditor],", "", "clients.reader", "add a role"),
         ('secret: "', 'jwks: {keys: []}, secret: "', "clients.reader.jwks", "add the client's public key"),
     ],
+    ids=["issuer", "listen", "secret", "second secret", "all roles", "no role", "no key"],
 )
 def test_check_warns_of_what_is_sound_and_weak(file: Path, old: str, new: str, key: str, words: str) -> None:
     assert old in TEXT
