@@ -40,6 +40,9 @@ LINGER_BYTES = 1 << 20
 _RESET = struct.pack("ii", 1, 0)
 """Linger for no time: the connection is reset, where a plain end would pass for the end of the answer."""
 
+PARSED_AT_ONCE = 1 << 14
+"""Bytes of heads and chunks that are parsed before other connections get a turn: the least of them cost most."""
+
 REQUESTS_IN_A_ROW = 16
 """Pipelined requests that are answered before other connections get a turn."""
 
@@ -82,6 +85,7 @@ class ClientConnection(asyncio.Protocol):
         "_service",
         "_to_discard",
         "_transport",
+        "_turn_is_due",
         "_waiting",
         "_writable",
         "client_certificate",
@@ -113,6 +117,7 @@ class ClientConnection(asyncio.Protocol):
         self._head_end = HeadEnd()
         self._chunked: ChunkedBody | None = None
         self._pipelined = b""
+        self._turn_is_due = False
         self._input_broken = False
         self._advancing = False
         self._lingering = False
@@ -165,11 +170,25 @@ class ClientConnection(asyncio.Protocol):
         """Bytes have come: of a head, of a body, or of the request after the present one."""
         if self._lingering:
             self._discard(len(data))
-        elif (self._waiting and self._writable) or (self._body is not None and not self._body.is_eof()):
-            self._feed(data)
-        else:
+        elif self._pipelined or self._turn_is_due or not self._takes:
             self._pipelined += data
             self._pause_reading()
+        elif len(data) > PARSED_AT_ONCE and self._is_parsed:
+            self._pipelined += data
+            self._pause_reading()
+            self._take_turn()
+        else:
+            self._feed(data)
+
+    @property
+    def _takes(self) -> bool:
+        """Whether what comes is of use now."""
+        return (self._waiting and self._writable) or (self._body is not None and not self._body.is_eof())
+
+    @property
+    def _is_parsed(self) -> bool:
+        """Whether what comes costs work for each byte: heads and chunks do, content of a known length does not."""
+        return self._body is None or self._chunked is not None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone, or the client will send no more, which means the same here as with other proxies."""
@@ -429,13 +448,49 @@ class ClientConnection(asyncio.Protocol):
             return
         self._advancing = True
         for _ in range(REQUESTS_IN_A_ROW):
-            data, self._pipelined = self._pipelined, b""
-            if not self._feed(data) or not self._waiting or not self._writable:
+            if not self._feed(self._next_part()) or not self._waiting or not self._writable:
                 break
         else:
-            self._registry.loop.call_soon(self._go_on)
+            self._ask_for_turn()
         self._advancing = False
-        if self._waiting and self._writable:
+        self._read_on()
+
+    # Turns
+
+    def _next_part(self) -> bytes:
+        """Of what has come, as much as may be taken at once."""
+        data = self._pipelined
+        if len(data) > PARSED_AT_ONCE and self._is_parsed:
+            self._pipelined = data[PARSED_AT_ONCE:]
+            return data[:PARSED_AT_ONCE]
+        self._pipelined = b""
+        return data
+
+    def _ask_for_turn(self) -> None:
+        """Go on when other connections had their turn; until then nothing more is read."""
+        self._pause_reading()
+        if not self._turn_is_due:
+            self._turn_is_due = True
+            self._registry.loop.call_soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._turn_is_due = False
+        if self._transport.is_closing():
+            return
+        if self._lingering:
+            size, self._pipelined = len(self._pipelined), b""
+            self._discard(size)
+            self._resume_reading()
+        elif self._waiting:
+            if self._writable:
+                self._advance()
+        elif self._takes and not self._body_held:
+            self._feed(self._next_part())
+            self._read_on()
+
+    def _read_on(self) -> None:
+        """Read on, unless the body is held back, or what was read waits for the end of the present request."""
+        if not self._body_held and (self._takes or not self._pipelined) and not self._transport.is_closing():
             self._resume_reading()
 
     # Bodies
@@ -517,6 +572,9 @@ class ClientConnection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _resume_reading(self) -> None:
-        if not self._reading:
+        """Read on, as soon as what was read has been taken."""
+        if self._pipelined or self._turn_is_due:
+            self._ask_for_turn()
+        elif not self._reading:
             self._reading = True
             self._transport.resume_reading()
