@@ -59,6 +59,43 @@ class Exchange:
         over: whether the exchange has been recorded.
     """
 
+    __slots__ = (
+        "_answer_sent",
+        "_chunked_answer",
+        "_connection",
+        "_end_in_time",
+        "_forwarded_at",
+        "_later",
+        "_max_body",
+        "_must_close",
+        "_record_once",
+        "_trailers",
+        "_unsent",
+        "_waits_for_continue",
+        "_websocket_key",
+        "aborted",
+        "authorization",
+        "began_at",
+        "bytes_in",
+        "bytes_out",
+        "client",
+        "denial",
+        "judgement",
+        "message",
+        "over",
+        "received",
+        "request_id",
+        "retries",
+        "rules",
+        "started",
+        "status",
+        "trace_flags",
+        "trace_id",
+        "upstream",
+        "upstream_seconds",
+        "upstream_status",
+    )
+
     def __init__(  # noqa: PLR0913, PLR0917 - what one request needs of its surroundings
         self,
         client: ClientConnection,
@@ -76,34 +113,32 @@ class Exchange:
         self.request_id = self.trace_id = f"{random.getrandbits(128):032x}"  # it names a request and protects nothing
         self._record_once = record
         self._later = later
+        self.received: ReceivedHead | None = None
+        self.authorization: bytes | None = None
+        self.judgement: Judgement = NOT_JUDGED
+        self.over = False
+        self.status = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.upstream: Upstream | None = None
+        self.upstream_status: int | None = None
+        self.upstream_seconds: float | None = None
+        self.retries = 0
+        self.denial: Denial | None = None
+        self.aborted = False
+        self._forwarded_at = 0.0
+        self._connection: UpstreamConnection | None = None
+        self._waits_for_continue = False
+        self._chunked_answer = False
+        self._must_close = False
+        self._answer_sent = False
+        self.trace_flags: str | None = None
+        self._unsent = b""
+        self._trailers = b""
+        self._max_body: int | None = None
+        self._end_in_time: asyncio.TimerHandle | None = None
+        self._websocket_key: bytes | None = None
         client.exchange = self
-
-    # What most exchanges never change stands here once, not in each of them.
-    received: ReceivedHead | None = None
-    authorization: bytes | None = None
-    judgement: Judgement = NOT_JUDGED
-    over = False
-    status = 0
-    bytes_in = 0
-    bytes_out = 0
-    upstream: Upstream | None = None
-    upstream_status: int | None = None
-    upstream_seconds: float | None = None
-    retries = 0
-    denial: Denial | None = None
-    aborted = False
-    _forwarded_at = 0.0
-    _connection: UpstreamConnection | None = None
-    _waits_for_continue = False
-    _chunked_answer = False
-    _must_close = False
-    _answer_sent = False
-    trace_flags: str | None = None
-    _unsent = b""
-    _trailers = b""
-    _max_body: int | None = None
-    _end_in_time: asyncio.TimerHandle | None = None
-    _websocket_key: bytes | None = None
 
     @property
     def head(self) -> RequestHead:

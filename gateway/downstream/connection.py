@@ -40,6 +40,8 @@ LINGER_BYTES = 1 << 20
 _RESET = struct.pack("ii", 1, 0)
 """Linger for no time: the connection is reset, where a plain end would pass for the end of the answer."""
 
+_END_OF_HEAD = b"\r\n\r\n"
+
 PARSED_AT_ONCE = 1 << 14
 """Bytes of heads and chunks that are parsed before other connections get a turn: the least of them cost most."""
 
@@ -66,6 +68,7 @@ class ClientConnection(asyncio.Protocol):
     # Many attributes, each read for every request: a dictionary of more than thirty is slow, and larger.
     __slots__ = (
         "_advancing",
+        "_alone",
         "_block",
         "_body",
         "_body_held",
@@ -117,6 +120,7 @@ class ClientConnection(asyncio.Protocol):
         self._head_end = HeadEnd()
         self._chunked: ChunkedBody | None = None
         self._pipelined = b""
+        self._alone = False  # the present request came in one piece, and with nothing behind it
         self._turn_is_due = False
         self._input_broken = False
         self._advancing = False
@@ -384,7 +388,11 @@ class ClientConnection(asyncio.Protocol):
             self._block, self._place = next_place(self._last, self._block, self._place)
         self._last = message
         self._body = None
-        if payload is not EMPTY_PAYLOAD:
+        if payload is EMPTY_PAYLOAD:
+            whole = not (pipelined or self._head_bytes)
+            self._alone = whole and self._block.find(_END_OF_HEAD) == len(self._block) - len(_END_OF_HEAD)
+        else:
+            self._alone = False
             self._body = payload
             self._chunked = self._begin_chunked(message, pipelined=pipelined) if message.chunked else None
         if message.upgrade or message.should_close or self.retiring:
@@ -445,6 +453,11 @@ class ClientConnection(asyncio.Protocol):
     def _advance(self) -> None:
         """Take requests that came while another was answered: a loop, since each may be answered at once."""
         if self._advancing:
+            return
+        if self._alone and not self._pipelined:
+            # The parser holds nothing, which is the usual case, and need not be asked.
+            self._alone, self._block, self._place, self._last = False, b"", 0, None
+            self._read_on()
             return
         self._advancing = True
         for _ in range(REQUESTS_IN_A_ROW):
