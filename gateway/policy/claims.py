@@ -47,7 +47,8 @@ def check_claims(payload: Mapping[str, object], issuer: TrustedIssuer, now: floa
         if isinstance(confirmation, Denial):
             return confirmation
         claims = _read(payload, issuer, confirmation)
-        _check_terms(payload, issuer)
+        if issuer.required_claims or issuer.conditions:
+            _check_terms(payload, issuer)
     except _ClaimError as error:
         return Denial(Reason.CLAIM_INVALID, str(error))
     if issuer.audiences.isdisjoint(claims.audience):
@@ -187,7 +188,7 @@ def _issuer(name: str) -> str:
 
 def _client_id(payload: Mapping[str, object], paths: tuple[str, ...]) -> str:
     for path in paths:
-        value = claim_at(payload, path)
+        value = payload[path] if path in payload else claim_at(payload, path)
         if value is not ABSENT:
             if not isinstance(value, str):
                 raise _ClaimError(f"{path} is not a string")
@@ -204,11 +205,18 @@ def _jti(payload: Mapping[str, object]) -> str:
 
 def _scopes(payload: Mapping[str, object], issuer: TrustedIssuer) -> tuple[str, ...]:
     """The granted scopes; whatever is not of RFC 6749 §3.3's grammar grants nothing."""
-    found = (value for path in issuer.scope_claims if (value := claim_at(payload, path)) is not ABSENT)
-    scopes, prefix = _scopes_of(next(found, None)), issuer.scope_prefix
+    scopes, prefix = _first_scopes(payload, issuer.scope_claims), issuer.scope_prefix
     if not prefix:
         return scopes
     return tuple(scope[len(prefix) :] for scope in scopes if scope.startswith(prefix) and scope != prefix)
+
+
+def _first_scopes(payload: Mapping[str, object], paths: tuple[str, ...]) -> tuple[str, ...]:
+    for path in paths:
+        value = payload[path] if path in payload else claim_at(payload, path)
+        if value is not ABSENT:
+            return _scopes_of(value)
+    return ()
 
 
 def _scopes_of(value: object) -> tuple[str, ...]:
