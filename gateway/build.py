@@ -245,5 +245,6 @@ def client_limits(config: Limits) -> ClientLimits:
         head_bytes=config.head_bytes,
         head_timeout=config.head_timeout,
         body_idle_timeout=config.body_idle_timeout,
+        body_timeout=config.body_timeout,
         keep_alive_timeout=config.keep_alive_timeout,
     )

@@ -53,6 +53,7 @@ class Limits(Section):
     )
     head_timeout: Timeout = written("10s", "Time for a request's head to arrive.")
     body_idle_timeout: Timeout = written("60s", "Longest pause between two parts of a request's body.")
+    body_timeout: Timeout = written("10m", "Longest time in which less than 64 KiB of a request's body come.")
     keep_alive_timeout: Timeout = written("75s", "How long an idle client connection stays open.")
     connections: Count = Field(default=10_000, description="Most client connections at a time, per process.")
     requests: Count = Field(default=5_000, description="Most requests in flight, per process; more are answered 503.")

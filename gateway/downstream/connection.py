@@ -40,6 +40,9 @@ LINGER_BYTES = 1 << 20
 _RESET = struct.pack("ii", 1, 0)
 """Linger for no time: the connection is reset, where a plain end would pass for the end of the answer."""
 
+BODY_PROGRESS = 1 << 16
+"""Bytes of a body that have to come within `body_timeout`."""
+
 _END_OF_HEAD = b"\r\n\r\n"
 
 PARSED_AT_ONCE = 1 << 14
@@ -71,6 +74,7 @@ class ClientConnection(asyncio.Protocol):
         "_alone",
         "_block",
         "_body",
+        "_body_due",
         "_body_held",
         "_chunked",
         "_head_bytes",
@@ -83,6 +87,7 @@ class ClientConnection(asyncio.Protocol):
         "_parser",
         "_pipelined",
         "_place",
+        "_progress",
         "_reading",
         "_registry",
         "_service",
@@ -111,6 +116,8 @@ class ClientConnection(asyncio.Protocol):
         self._waiting = True  # for a head
         self._body: StreamReader | None = None  # of the request, while it is incomplete
         self._body_held = False
+        self._body_due = NEVER  # when enough of the body has to have come
+        self._progress = 0  # bytes of the body since that was set
         self._reading = True
         self._writable = True  # the client takes what we write
         self._head_bytes = 0
@@ -245,6 +252,7 @@ class ClientConnection(asyncio.Protocol):
         """Deliver the body again."""
         if self._body_held:
             self._body_held = False
+            self._expect_progress()
             self._resume_reading()
             self._deliver_body()
 
@@ -394,6 +402,7 @@ class ClientConnection(asyncio.Protocol):
         else:
             self._alone = False
             self._body = payload
+            self._expect_progress()
             self._chunked = self._begin_chunked(message, pipelined=pipelined) if message.chunked else None
         if message.upgrade or message.should_close or self.retiring:
             # The parser takes what follows an upgrade for another protocol; so no request follows in any case.
@@ -513,6 +522,9 @@ class ClientConnection(asyncio.Protocol):
         if body is None or self._body_held:
             return
         data = body.read_nowait()
+        self._progress += len(data)
+        if self._progress >= BODY_PROGRESS:
+            self._expect_progress()
         if self._chunked is not None:
             disagreement = self._chunked.disagreement(len(data), complete=body.is_eof())
             if disagreement is not None:
@@ -562,8 +574,17 @@ class ClientConnection(asyncio.Protocol):
     def _set_body_deadline(self) -> None:
         if self._to_discard:
             return
-        waits_for_client = not self._writable or (self._body is not None and not self._body_held)
-        self.deadline = self._now() + self._limits.body_idle_timeout if waits_for_client else NEVER
+        waits_for_body = self._body is not None and not self._body_held
+        if waits_for_body or not self._writable:
+            idle = self._now() + self._limits.body_idle_timeout
+            self.deadline = min(idle, self._body_due) if waits_for_body else idle
+        else:
+            self.deadline = NEVER
+
+    def _expect_progress(self) -> None:
+        """From now on, enough of the body has to come in time: a byte now and then is not enough."""
+        self._progress = 0
+        self._body_due = self._now() + self._limits.body_timeout
 
     def _begin_discarding(self) -> None:
         """Throw away what the client still sends, up to a bound in bytes and time."""

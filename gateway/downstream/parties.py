@@ -22,6 +22,7 @@ class ClientLimits:
     Attributes:
         head_bytes: of a request head, line and fields together.
         head_timeout: seconds from the first byte of a head to its last.
+        body_timeout: seconds in which less than BODY_PROGRESS bytes of a body come.
         body_idle_timeout: seconds without a byte of the body, or without the client taking a byte of the answer.
         keep_alive_timeout: seconds without a request.
     """
@@ -29,6 +30,7 @@ class ClientLimits:
     head_bytes: int = 32 * 1024
     head_timeout: float = 10.0
     body_idle_timeout: float = 60.0
+    body_timeout: float = 600.0
     keep_alive_timeout: float = 75.0
 
 

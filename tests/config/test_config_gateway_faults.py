@@ -50,7 +50,7 @@ def test_a_faulty_key_at_the_top_is_refused(line: str, expected: str) -> None:
     assert faults(f"{LEAST}{line}\n") == [expected]
 
 
-KNOWN_LIMITS = "body_idle_timeout, connections, head_bytes, head_timeout, keep_alive_timeout, requests"
+KNOWN_LIMITS = "body_idle_timeout, body_timeout, connections, head_bytes, head_timeout, keep_alive_timeout, requests"
 
 
 def test_an_unknown_key_that_is_near_none_lists_the_known_ones() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import pytest
@@ -257,6 +257,39 @@ async def test_a_body_of_a_byte_now_and_then_is_cut_off_at_the_deadline_of_the_w
     record = await gate.record()
     assert (record["reason"], record["decision"]) == ("upstream_timeout", "allow")
     assert record["bytes_in"] < 1000
+
+
+@pytest.mark.parametrize("fields", [("Content-Length: 1000000",), (CHUNKED,)], ids=["length", "chunked"])
+async def test_a_body_of_a_byte_now_and_then_ends_at_last(start: Start, fields: tuple[str, ...]) -> None:
+    gate = await start(limits={"body_idle_timeout": "1h", "body_timeout": SHORT})
+    gate.reads_all = False
+
+    async def play(visit: Visit) -> None:
+        await visit.gone()
+
+    gate.upstream.play = play
+    async with gate.connect() as client:
+        await client.send(request("POST /public/x", *fields))
+        byte = b"1\r\na\r\n" if fields == (CHUNKED,) else b"a"
+        dripping = asyncio.create_task(drip_for_ever(client, byte, 0.02))
+        with suppress(ConnectionResetError):
+            assert await client.rest() == b""
+        dripping.cancel()
+    record = await gate.record()
+    assert (record["status"], record["aborted"]) == (499, True)
+    assert record["bytes_in"] < 1000
+
+
+async def test_a_body_that_makes_progress_may_take_any_time(start: Start) -> None:
+    gate = await start(limits={"body_idle_timeout": "1h", "body_timeout": "300ms"})
+    part = b"a" * (1 << 16)
+    async with gate.connect() as client:
+        await client.send(request("POST /public/x", f"Content-Length: {4 * len(part)}"))
+        for _ in range(4):
+            await client.send(part)
+            await asyncio.sleep(0.12)
+        assert (await client.answer()).status == 200
+    assert (await gate.record())["bytes_in"] == 4 * len(part)
 
 
 async def test_a_refused_body_of_a_byte_now_and_then_is_cut_off(start: Start) -> None:
