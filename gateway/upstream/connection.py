@@ -30,6 +30,10 @@ HEAD_BYTES = 64 * 1024
 """Of an answer's head: a field's limit for the parser, and for the whole of it here."""
 
 
+PARSED_AT_ONCE = 1 << 14
+"""Bytes of heads and chunks that are parsed before other connections get a turn: the least of them cost most."""
+
+
 class UpstreamExchange(Protocol):
     """One request and its answer, as the upstream's connection sees it."""
 
@@ -137,6 +141,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._may_switch = False
         self._head_end: HeadEnd | None = None  # while a head is incomplete
         self._walk: ChunkedWalk | None = None
+        self._parts = b""  # of what was read, what waits for its turn
+        self._has_length = False  # the answer's body: its bytes cost nothing to parse
         self._trailers: tuple[bytes, ...] = ()
         self.writable = True
         self.exchange: UpstreamExchange | None = None
@@ -153,7 +159,28 @@ class UpstreamConnection(asyncio.Protocol):
         self._origin.opened(self)
 
     def data_received(self, data: bytes) -> None:
-        """Some of an answer has come; when none is expected, the connection can't be trusted any more."""
+        """Some of an answer has come."""
+        if self._parts:
+            self._parts += data
+        elif len(data) > PARSED_AT_ONCE and not self._has_length:
+            self._parts = data
+            self._transport.pause_reading()
+            self._take_turn()
+        else:
+            self._parse(data)
+
+    def _take_turn(self) -> None:
+        """Parse a part, and let other connections have their turn before the next."""
+        part, self._parts = self._parts[:PARSED_AT_ONCE], self._parts[PARSED_AT_ONCE:]
+        if self._parts:
+            self._origin.loop.call_soon(self._take_turn)
+        elif part and not self._held and self.usable:
+            self._transport.resume_reading()
+        if part:
+            self._parse(part)
+
+    def _parse(self, data: bytes) -> None:
+        """Take a part of an answer; when none is expected, the connection can't be trusted any more."""
         exchange, parser = self.exchange, self._parser
         if exchange is None or parser is None:
             self.close()
@@ -163,6 +190,8 @@ class UpstreamConnection(asyncio.Protocol):
         except Exception as error:  # noqa: BLE001 - the border to the parser: whatever it raises, this is no HTTP
             self._fail(invalid(f"the answer cannot be parsed ({type(error).__name__})"))
             return
+        if switched:
+            behind, self._parts = behind + self._parts, b""
         for message, payload in messages:
             if not self._take_head(exchange, message, payload, behind if switched else None):
                 return
@@ -179,6 +208,8 @@ class UpstreamConnection(asyncio.Protocol):
         """The upstream closed, or we did."""
         if exc is not None:
             self._read_last_words()
+        while self._parts:
+            self._take_turn()
         self._origin.closed(self)
         self.deadline = NEVER
         if self.exchange is None:
@@ -236,6 +267,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._payload = None
         self._answered = False
         self._heard = 0
+        self._has_length = False
         self._head_end = None
         self._request_sent = complete
         if not (self._reads_bodies and answer_has_body):
@@ -284,7 +316,8 @@ class UpstreamConnection(asyncio.Protocol):
         if self._held and self.exchange is not None:
             self._held = False
             self._set_deadline()
-            self._transport.resume_reading()
+            if not self._parts:
+                self._transport.resume_reading()
             if self._payload is not None:
                 self._deliver(self.exchange, self._payload)
 
@@ -335,6 +368,7 @@ class UpstreamConnection(asyncio.Protocol):
         elif message.code >= 200:
             self._answered = True
             self._payload = payload
+            self._has_length = not message.chunked
             self._keep_alive = not (message.should_close or self._may_switch)
             if message.chunked:
                 # The parser would show the last trailer of this answer as the first field of the next one.
@@ -431,7 +465,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.deadline = NEVER
         if self._held:
             self._held = False
-            self._transport.resume_reading()
+            if not self._parts:
+                self._transport.resume_reading()
         if self._keep_alive and self._request_sent and self.writable and self.usable and self._nothing_follows():
             self._origin.release(self)
         else:
@@ -440,7 +475,9 @@ class UpstreamConnection(asyncio.Protocol):
         exchange.on_end()
 
     def _nothing_follows(self) -> bool:
-        """Whether the parser has not begun to read a further answer (a response that was smuggled in)."""
+        """Whether nothing has come of a further answer (a response that was smuggled in)."""
+        if self._parts:
+            return False
         try:
             clean = self._parser is not None and self._parser.feed_eof() is None
         except Exception:  # noqa: BLE001 - the border to the parser: it began to read something

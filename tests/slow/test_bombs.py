@@ -187,13 +187,11 @@ async def test_a_bomb_takes_no_memory(tmp_path: Path, bomb: Bomb) -> None:
     assert scene.growth < GROWTH
 
 
-TOO_MUCH_AT_ONCE = pytest.mark.xfail(strict=True, reason="all that one read brings is parsed in one turn")
 LABORIOUS = BOMBS[:4]
 """Those that cost work for each byte; the others are over before anybody could be kept waiting."""
-FAIR = [pytest.param(bomb, marks=[TOO_MUCH_AT_ONCE] if bomb is chunks_of_an_answer else []) for bomb in LABORIOUS]
 
 
-@pytest.mark.parametrize("bomb", FAIR, ids=map(name, LABORIOUS))
+@pytest.mark.parametrize("bomb", LABORIOUS, ids=map(name, LABORIOUS))
 async def test_others_are_answered_while_a_bomb_goes_off(tmp_path: Path, bomb: Bomb) -> None:
     async with stage(tmp_path) as scene:
         await scene.throw(bomb)
