@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from aiohttp.http_parser import RawRequestMessage
 
 from gateway.deadlines import Deadlines
-from gateway.downstream.connection import ClientConnection
+from gateway.downstream.connection import PARSED_AT_ONCE, ClientConnection
 from gateway.downstream.listener import Listener
 from gateway.downstream.parties import ClientLimits
 from gateway.policy.denial import Denial, Reason
@@ -62,6 +62,10 @@ class _Nowhere(asyncio.Transport):
     def resume_reading(self) -> None:
         """Nothing comes."""
 
+    def is_closing(self) -> bool:
+        """It never opened."""
+        return False
+
     def can_write_eof(self) -> bool:
         """Nobody would notice."""
         return False
@@ -90,7 +94,8 @@ async def read_request(wire: bytes, limits: ClientLimits) -> ReceivedHead | Deni
     reader = _Reader()
     connection = ClientConnection(reader, Listener(reader, limits, 1, deadlines))
     connection.connection_made(_Nowhere())
-    connection.data_received(wire)
+    for at in range(0, len(wire), PARSED_AT_ONCE):  # more at once would wait for turns, which nobody gives here
+        connection.data_received(wire[at : at + PARSED_AT_ONCE])
     connection.connection_lost(None)
     deadlines.close()
     return reader.read
