@@ -251,9 +251,15 @@ def test_no_changed_byte_of_a_token_is_accepted(data: st.DataObject) -> None:
 
 ABSENT = object()
 _REAL_NOW = int(time.time())
-"""PyJWT reads the machine's clock, which goes on while the suite runs: hours keep both readers on one side of every date."""
+"""PyJWT reads the machine's clock, which goes on while the suite runs: hours keep both on one side of every date."""
 
-_DATES = [*(_REAL_NOW + offset for offset in (-90_000, -9_000, 9_000, 90_000, 9_000.5)), str(_REAL_NOW + 9_000), True, None, ABSENT]
+_DATES = [
+    *(_REAL_NOW + offset for offset in (-90_000, -9_000, 9_000, 90_000, 9_000.5)),
+    str(_REAL_NOW + 9_000),
+    True,
+    None,
+    ABSENT,
+]
 _CLAIM_CHANGES: dict[str, list[object]] = {
     "iss": [ISSUER.issuer, OTHER.issuer, "", [ISSUER.issuer], ABSENT],
     "aud": ["api", ["api"], ["x", "api"], "api ", [], {}, None, ABSENT],
