@@ -15,13 +15,14 @@ from gateway.config.gateway_file import (
     Limits,
     RouteConfig,
     TlsConfig,
+    TokenFromConfig,
     UpstreamConfig,
     UpstreamTlsConfig,
 )
 from gateway.downstream.parties import ClientLimits
 from gateway.own_credentials import AssertionSettings, CredentialsSettings
 from gateway.plan import IssuerPlan, KeysFile, Plan, ProofPlan, UpstreamPlan
-from gateway.policy.model import Route, Rule, TrustedIssuer, WebSocketTerms
+from gateway.policy.model import Route, Rule, TokenFrom, TrustedIssuer, WebSocketTerms
 from gateway.policy.routes import METHODS
 from gateway.tls import ClientFiles, ServerFiles
 from gateway.tokens.key_source import KeySettings
@@ -135,6 +136,7 @@ def route(config: RouteConfig, issuers: Mapping[str, IssuerConfig]) -> Route:
         require_proof=config.require_proof,
         acr=config.acr,
         max_age=config.max_age,
+        token_from=token_from(config.token_from),
     )
     return Route(
         id=config.id,
@@ -147,6 +149,15 @@ def route(config: RouteConfig, issuers: Mapping[str, IssuerConfig]) -> Route:
         max_body=config.max_body,
         websocket=None if websocket is None else WebSocketTerms(websocket.idle_timeout, websocket.end_at_expiry),
     )
+
+
+def token_from(config: TokenFromConfig | None) -> TokenFrom | None:
+    """Where a route's token is; None for Authorization."""
+    if config is None:
+        return None
+    if config.header is not None:
+        return TokenFrom("header", config.header)
+    return TokenFrom("cookie", config.cookie or "")
 
 
 def server_files(config: TlsConfig, base: Path) -> ServerFiles:

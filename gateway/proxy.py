@@ -75,12 +75,13 @@ class Proxy:
     @staticmethod
     def _describe(exchange: Exchange, rules: Rules, path: str) -> None:
         """Tell what there is to know of a protected resource (RFC 9728 §3)."""
-        if rules.metadata is None or (path and not rules.table.candidates(path)):
+        routes = rules.table.candidates(path) if path else ()
+        if rules.metadata is None or (path and not routes):
             exchange.refuse(Denial(Reason.NO_ROUTE, "no route's path fits that of the resource"))
         elif exchange.head.method not in {"GET", "HEAD"}:
             exchange.refuse(Denial(Reason.METHOD_NOT_ALLOWED, "metadata are only read", allow=("GET", "HEAD")))
         else:
-            exchange.tell(rules.metadata.document(path))
+            exchange.tell(rules.metadata.document(path, routes))
 
     def _exchange(self, connection: ClientConnection, message: RawRequestMessage | None) -> Exchange:
         self._recorder.in_flight += 1

@@ -6,8 +6,9 @@ from typing import Protocol
 
 from gateway.downstream.connection import ClientConnection
 from gateway.policy.forwarding import forwarding_lines
-from gateway.policy.headers import Kind, ReceivedHead, identity_lines
+from gateway.policy.headers import Kind, ReceivedHead, field_lines, identity_lines
 from gateway.policy.model import Route
+from gateway.policy.token_from import without_token
 from gateway.policy.trailers import announcement
 from gateway.rules import Judgement, Rules
 from gateway.upstream.pool import Upstream
@@ -60,14 +61,14 @@ def request_head(request: Forwarded, host_line: bytes, upgrade: bytes) -> bytes:
     received, judgement, upstream = request.received, request.judgement, request.upstream
     if received is None or judgement.route is None or upstream is None:
         raise RuntimeError("a request is forwarded only after it was allowed")
-    head = received.head
+    head, kept = received.head, judgement.route.token_kept
     preserve_host = upstream.settings.preserve_host and head.host
     return b"%b %b HTTP/1.1\r\n%b%b%b%b%b%b%b\r\n" % (
         head.method.encode(),
         head.target.encode("ascii"),
         f"Host: {head.host}\r\n".encode() if preserve_host else host_line,
         _NOBODY if judgement.token is None else judgement.token.identity,
-        received.end_to_end,
+        received.end_to_end if kept is None else field_lines(without_token(head.fields, kept)),
         _forwarding(request, received),
         _trace(request, received),
         _special_lines(request, received, judgement.route),

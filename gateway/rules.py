@@ -17,6 +17,7 @@ from gateway.policy.headers import Field, Kind, ReceivedHead, kind_of
 from gateway.policy.model import BearerToken, RequestHead, Route, Rule
 from gateway.policy.resource_metadata import ResourceMetadata
 from gateway.policy.routes import RouteTable
+from gateway.policy.token_from import as_authorization
 from gateway.tokens.key_source import KeySource
 from gateway.tokens.proof import ProofTerms, Sender, prove
 from gateway.tokens.verifier import TokenVerifier, VerifiedToken
@@ -99,8 +100,11 @@ def judge(  # noqa: PLR0913, PLR0917 - the journey's whole luggage
     if isinstance(route, Denial):
         return Judgement(route)
     rule = route.rule
-    if rule.public:
-        return Judgement(decide(rule, NO_EVIDENCE), route)
+    if not rule.is_plain:
+        found = _find_token(head, sender, rule, proofs)
+        if not isinstance(found, RequestHead):
+            return Judgement(found, route)
+        head, known = found, UNKNOWN
     started = time.perf_counter()
     verified: VerifiedToken | UnknownKey | Denial | None
     if known.token is not None and verifier.holds(known.token, now):
@@ -125,6 +129,14 @@ def judge(  # noqa: PLR0913, PLR0917 - the journey's whole luggage
     return Judgement(outcome, route, verified, cached, time.perf_counter() - started)
 
 
+def _find_token(head: RequestHead, sender: Sender, rule: Rule, proofs: ProofTerms) -> RequestHead | Allow | Denial:
+    """The head as the journey takes it: with the token in Authorization. A public route looks at none."""
+    if rule.token_from is None:
+        return decide(rule, NO_EVIDENCE)
+    found = as_authorization(head, rule.token_from, proofs.origin(sender, head.host))
+    return _challenged(found, rule, proofs) if isinstance(found, Denial) else found
+
+
 def _judge_sender(  # noqa: PLR0913, PLR0917 - as above
     head: RequestHead, sender: Sender, rule: Rule, verified: VerifiedToken, proofs: ProofTerms, now: float
 ) -> Allow | Denial:
@@ -134,7 +146,8 @@ def _judge_sender(  # noqa: PLR0913, PLR0917 - as above
         raise TypeError("a token was verified that the request does not carry")
     given = prove(token, verified.claims, head, sender, proofs, now)
     if isinstance(given, Denial):
-        return given
+        # Nobody can send a DPoP token there (RFC 9449 §7.1), so none is asked for.
+        return given if rule.token_from is None else replace(given, scheme="Bearer", parameters=(), nonce=None)
     outcome = decide(rule, Evidence(verified.claims, given, now))
     if isinstance(outcome, Denial) and outcome.scheme == "DPoP":
         return replace(outcome, parameters=(("algs", proofs.algorithms),))
@@ -211,8 +224,10 @@ class Familiar(NamedTuple):
         )
 
 
-def familiar(rules: Rules, message: RawRequestMessage, received: ReceivedHead, judgement: Judgement) -> Familiar:
-    """What to remember of a request that was let in."""
+def familiar(rules: Rules, message: RawRequestMessage, received: ReceivedHead, judgement: Judgement) -> Familiar | None:
+    """What to remember of a request that was let in; nothing where its token was not in Authorization."""
+    if judgement.route is None or judgement.route.rule.token_from is not None:
+        return None
     fields = message.raw_headers
     at = [position for position, (name, _) in enumerate(fields) if kind_of(name) is Kind.AUTHORIZATION]
     known = Known(judgement.route, judgement.token)

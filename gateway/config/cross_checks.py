@@ -123,7 +123,7 @@ def _demand(root: Mapping[str, Any], path: Path, route: Mapping[str, Any]) -> It
     """A route says either which scopes it demands, or that it is public."""
     public = str(route.get("public")).lower() == "true"
     if public:
-        for key in ("scopes", "issuers", "require_proof", "acr", "max_age"):
+        for key in ("scopes", "issuers", "require_proof", "acr", "max_age", "token_from"):
             if key in route:
                 yield (*path, key), f"has no effect on a public route: remove {key}, or remove public: true"
         return
@@ -134,6 +134,9 @@ def _demand(root: Mapping[str, Any], path: Path, route: Mapping[str, Any]) -> It
         )
     elif not mapping(root.get("issuers")):
         yield path, "demands a token, but no issuer is trusted: add one under issuers"
+    if "token_from" in route and route.get("require_proof") == "dpop":
+        remedy = "remove token_from, or demand mtls"
+        yield (*path, "token_from"), f"DPoP tokens come in Authorization only (RFC 9449 §7.1): {remedy}"
 
 
 def _names(root: Mapping[str, Any], path: Path, route: Mapping[str, Any]) -> Iterator[Fault]:

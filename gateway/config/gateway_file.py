@@ -30,6 +30,8 @@ from gateway.config.gateway_fields import (
     ScopeToken,
     ServerName,
     Statuses,
+    TokenCookie,
+    TokenField,
     each_once,
     scopes_as_mapping,
     websocket_as_mapping,
@@ -230,6 +232,21 @@ class WebSocketConfig(Section):
     end_at_expiry: bool = Field(default=True, description="End it when the token expires with which it was opened.")
 
 
+class TokenFromConfig(Section):
+    """Where a route's token is, if not in Authorization: exactly one of these."""
+
+    header: TokenField | None = Field(default=None, description="Name of a field that holds the token, and no other.")
+    cookie: TokenCookie | None = Field(
+        default=None, description="Name of a cookie; unsafe methods then need a page of the gateway's own origin."
+    )
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.header is None) == (self.cookie is None):
+            raise MisplacedError(((), "must name exactly one place: write {header: X-Api-Token} or {cookie: NAME}"))
+        return self
+
+
 class RouteConfig(Section):
     """One entry of the route table."""
 
@@ -249,12 +266,17 @@ class RouteConfig(Section):
         default=None,
         description="Demand a token that is bound to its sender's key, and the proof; by default by token.",
     )
+    token_from: TokenFromConfig | None = Field(
+        default=None, description="Take the token from here alone: {header: NAME} or {cookie: NAME}."
+    )
     acr: tuple[Text, ...] = Field(default=(), description="Demand that the token's `acr` is one of these (RFC 9470).")
     max_age: Duration | None = Field(
         default=None, description="Demand that the token's `auth_time` is at most so long ago (RFC 9470)."
     )
     upstream: Text = Field(description="Name of the upstream that answers.")
-    forward_token: bool = Field(default=False, description="Send the Authorization field on to the upstream.")
+    forward_token: bool = Field(
+        default=False, description="Send the token on to the upstream, in the field that it came in."
+    )
     allow_in_path: Annotated[tuple[PathOddity, ...], AfterValidator(each_once)] = Field(
         default=(), description="Doubtful forms of a path that this route accepts."
     )

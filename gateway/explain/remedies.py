@@ -54,7 +54,7 @@ def _claims_if_valid(findings: Findings) -> Claims | None:
 
 def _hint(findings: Findings, denial: Denial) -> Iterator[Change]:
     del findings
-    yield Change(denial.meaning.hint)
+    yield Change(denial.hint or denial.meaning.hint)
 
 
 # The request

@@ -170,7 +170,7 @@ def _verdict(findings: Findings) -> Verdict:
         status=refusal.status,
         reason=outcome.reason.value,
         title=meaning.title,
-        hint=meaning.hint,
+        hint=outcome.hint or meaning.hint,
         detail=shown(outcome.detail),
         fields=tuple(fields),
     )

@@ -30,6 +30,7 @@ class Reason(StrEnum):
     TOKEN_REVOKED = "token_revoked"  # noqa: S105 - a slug, not a secret
     PROOF_INVALID = "proof_invalid"
     AUTHENTICATION_INSUFFICIENT = "authentication_insufficient"
+    ORIGIN_UNTRUSTED = "origin_untrusted"
     SCOPE_INSUFFICIENT = "scope_insufficient"
     CLAIM_CONDITION_FAILED = "claim_condition_failed"
     BODY_TOO_LARGE = "body_too_large"
@@ -133,6 +134,11 @@ MEANINGS: dict[Reason, Meaning] = {
         challenge=True,
         error="insufficient_user_authentication",
     ),
+    Reason.ORIGIN_UNTRUSTED: Meaning(
+        403,
+        "The request was not sent by a page of this site",
+        "Send it from a page of the same origin: a browser then says so in Origin and Sec-Fetch-Site.",
+    ),
     Reason.SCOPE_INSUFFICIENT: _insufficient(
         "The token lacks a scope that this request needs", "Ask for a token with the scope that the challenge names."
     ),
@@ -194,6 +200,7 @@ class Denial:
         error: the challenge's error code where the reason's own does not say it (RFC 9449 §8).
         parameters: further ones of the challenge, by name.
         nonce: that the client has to put into its next proof (RFC 9449 §8), None where it has to put none.
+        hint: for the client, where the reason's own does not fit.
         issuer: the name of the issuer whose key did not make the signature; it may have a new key by the old name.
     """
 
@@ -206,6 +213,7 @@ class Denial:
     error: str | None = None
     parameters: tuple[tuple[str, str], ...] = ()
     nonce: str | None = None
+    hint: str = ""
     issuer: str | None = None
 
     @property
@@ -259,7 +267,7 @@ def refuse(denial: Denial, realm: str, request_id: str, metadata: str | None = N
         "title": meaning.title,
         "status": meaning.status,
         "reason": denial.reason.value,
-        "hint": meaning.hint,
+        "hint": denial.hint or meaning.hint,
         "request_id": request_id,
     }
     if denial.scopes_missing:

@@ -39,7 +39,7 @@ class Kind(IntEnum):
     USER_AGENT = 12
     DPOP = 13
     CLIENT_CERT = 14
-    TE = 13
+    TE = 15
 
 
 IDENTITY_FIELDS = (b"X-Client-Id", b"X-Token-Subject", b"X-Token-Scopes", b"X-Token-Issuer")
@@ -126,7 +126,7 @@ _NO_BODY: tuple[int | None, bool] = (None, False)
 # Members of an enumeration are looked up slowly, and these are asked for each field of each request.
 _END_TO_END, _DROP, _FORWARDING = Kind.END_TO_END, Kind.DROPPED, Kind.FORWARDING
 _AUTHORIZATION, _CONNECTION, _HOST_FIELD = Kind.AUTHORIZATION, Kind.CONNECTION, Kind.HOST
-_USER_AGENT = Kind.USER_AGENT
+_USER_AGENT, _UPGRADE = Kind.USER_AGENT, Kind.UPGRADE
 _HOST = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
 _USUAL_OPTIONS = frozenset({b"close", b"keep-alive"})
 _LENGTH = re.compile(rb"[0-9]{1,18}\Z")
@@ -180,15 +180,27 @@ class ReceivedHead(NamedTuple):
         _, end_to_end, special, forwarding, length, chunked = self
         known = self.head
         head = RequestHead(
-            method, target, path, query, oddities, known.host, authorization, known.dpop, known.client_cert
+            method,
+            target,
+            path,
+            query,
+            oddities,
+            known.host,
+            authorization,
+            known.dpop,
+            known.client_cert,
+            known.fields,
+            known.upgrades,
         )
         return ReceivedHead(head, end_to_end, special, forwarding, length, chunked)
 
     def bearing(self, authorization: tuple[bytes, ...]) -> ReceivedHead:
         """The head of another request with the very same version, target and fields, but for Authorization."""
         known, end_to_end, special, forwarding, length, chunked = self
-        method, target, path, query, oddities, host, _, dpop, certificate = known
-        head = RequestHead(method, target, path, query, oddities, host, authorization, dpop, certificate)
+        method, target, path, query, oddities, host, _, dpop, certificate, others, upgrades = known
+        head = RequestHead(
+            method, target, path, query, oddities, host, authorization, dpop, certificate, others, upgrades
+        )
         return ReceivedHead(head, end_to_end, special, forwarding, length, chunked)
 
     @property
@@ -249,7 +261,17 @@ def read_head(  # noqa: C901 - one loop over all fields of each request, with no
     path, query, oddities = canonical
     dpop, certificate = special.get(Kind.DPOP, ()), special.get(Kind.CLIENT_CERT, ())
     head = RequestHead(
-        method, target, path, query, oddities, host, tuple(authorization), tuple(dpop), tuple(certificate)
+        method,
+        target,
+        path,
+        query,
+        oddities,
+        host,
+        tuple(authorization),
+        tuple(dpop),
+        tuple(certificate),
+        end_to_end,
+        _UPGRADE in special,
     )
     return ReceivedHead(head, field_lines(end_to_end), special, forwarding, *framing)
 

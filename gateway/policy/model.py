@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -22,6 +23,8 @@ class RequestHead(NamedTuple):
         authorization: the value of every Authorization field.
         dpop: the value of every DPoP field (RFC 9449 §4.1).
         client_cert: the value of every Client-Cert field (RFC 9440 §2.2); worth what the peer is worth.
+        fields: those without a meaning of their own here, which go on: a route may take its token from one.
+        upgrades: whether it asks for another protocol.
     """
 
     method: str
@@ -33,6 +36,8 @@ class RequestHead(NamedTuple):
     authorization: tuple[bytes, ...]
     dpop: tuple[bytes, ...] = ()
     client_cert: tuple[bytes, ...] = ()
+    fields: Sequence[tuple[bytes, bytes]] = ()
+    upgrades: bool = False
 
 
 Scheme = Literal["Bearer", "DPoP"]
@@ -40,6 +45,22 @@ Scheme = Literal["Bearer", "DPoP"]
 
 Proof = Literal["dpop", "mtls"]
 """How a sender proves to hold the key that a token is bound to (RFC 9449, RFC 8705)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFrom:
+    """Where a route's token is, if not in Authorization.
+
+    Attributes:
+        kind: what it is in.
+        name: of the field or cookie; a cookie's is case-sensitive.
+    """
+
+    kind: Literal["header", "cookie"]
+    name: str
+
+    def __str__(self) -> str:
+        return f"{'field' if self.kind == 'header' else 'cookie'} {self.name}"
 
 
 class BearerToken(NamedTuple):
@@ -165,12 +186,15 @@ class Rule:
     Attributes:
         public: no token is asked for, and none is looked at.
         issuers: names of the issuers whose tokens are taken.
+        asks: the one of them that is asked about opaque tokens (RFC 7662); None where none is.
         all_of: scopes that the token must carry, every one, in the file's order.
         any_of: scopes of which the token must carry at least one; empty demands none.
         require_proof: how the sender has to prove that the token is its own; None takes bearer tokens, too.
         acr: of which one has to be the token's `acr`; empty demands none (RFC 9470 §3).
         max_age: seconds since `auth_time` at most; None for any.
+        token_from: where the token is; None for Authorization.
         scopes_named: every scope of either list, each once.
+        is_plain: whether a token is demanded, in Authorization.
         is_demanding: whether it demands more of the sender than scopes.
     """
 
@@ -181,11 +205,14 @@ class Rule:
     require_proof: Proof | None = None
     acr: tuple[str, ...] = ()
     max_age: float | None = None
+    token_from: TokenFrom | None = None
     scopes_named: tuple[str, ...] = field(init=False, repr=False)
+    is_plain: bool = field(init=False, repr=False)
     is_demanding: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scopes_named", tuple(dict.fromkeys((*self.all_of, *self.any_of))))
+        object.__setattr__(self, "is_plain", not self.public and self.token_from is None)
         demanding = self.require_proof is not None or bool(self.acr) or self.max_age is not None
         object.__setattr__(self, "is_demanding", demanding)
 
@@ -213,10 +240,11 @@ class Route:
         methods: the methods that it takes.
         rule: what it demands.
         upstream: the name of the upstream that answers.
-        forward_token: whether the Authorization field goes on to the upstream.
+        forward_token: whether the token goes on to the upstream, in the field that it came in.
         allow_in_path: doubtful forms that this route accepts.
         websocket: None where nothing may be upgraded.
         max_body: bytes of a request's body at most; None for any number.
+        token_kept: what is taken out of the fields that go on; None where nothing has to be, Authorization being none.
     """
 
     id: str
@@ -228,3 +256,7 @@ class Route:
     allow_in_path: frozenset[Oddity] = frozenset()
     websocket: WebSocketTerms | None = None
     max_body: int | None = None
+    token_kept: TokenFrom | None = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "token_kept", None if self.forward_token else self.rule.token_from)

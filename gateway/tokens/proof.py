@@ -82,6 +82,10 @@ class ProofTerms:
         """The algorithms that a challenge offers (RFC 9449 §7.1)."""
         return " ".join(sorted(self.rules.algorithms))
 
+    def origin(self, sender: Sender, host: str) -> str:
+        """Scheme, host and port under which the client knows this gateway."""
+        return self.public_url or f"{sender.scheme}://{host}"
+
 
 NO_PROOFS: frozenset[Proof] = frozenset()
 
@@ -116,7 +120,7 @@ def prove(  # noqa: PLR0913, PLR0917 - what a proof is of
 def _dpop_fault(  # noqa: PLR0913, PLR0917 - what a proof is checked against
     token: BearerToken, thumbprint: str, head: RequestHead, sender: Sender, terms: ProofTerms, now: float
 ) -> Denial | None:
-    origin = terms.public_url or f"{sender.scheme}://{head.host}"
+    origin = terms.origin(sender, head.host)
     path = head.target.partition("?")[0]
     proven = check_proof(
         head.dpop, ProvenRequest(head.method, origin + path, token.value, thumbprint), terms.rules, now

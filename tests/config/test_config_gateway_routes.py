@@ -19,6 +19,55 @@ ROUTES = [
         "{id: a b, path: /, public: true, upstream: api}",
         "7:10: routes[1].id: 'a b' does not have the form ^[A-Za-z0-9._-]{1,64}$",
     ),
+    (
+        "{id: a, path: /, scopes: [x], upstream: api, token_from: {}}",
+        "7:50: routes[1].token_from: must name exactly one place: write {header: X-Api-Token} or {cookie: NAME}",
+    ),
+    (
+        "{id: a, path: /, scopes: [x], upstream: api, token_from: {header: A, cookie: b}}",
+        "7:50: routes[1].token_from: must name exactly one place: write {header: X-Api-Token} or {cookie: NAME}",
+    ),
+    (
+        "{id: a, path: /, scopes: [x], upstream: api, token_from: {header: Via}}",
+        (
+            "7:71: routes[1].token_from.header: 'Via' means something else already: "
+            "write another name, such as X-Api-Token"
+        ),
+    ),
+    (
+        "{id: a, path: /, scopes: [x], upstream: api, token_from: {header: Origin}}",
+        (
+            "7:71: routes[1].token_from.header: 'Origin' means something else already: "
+            "write another name, such as X-Api-Token"
+        ),
+    ),
+    (
+        "{id: a, path: /, scopes: [x], upstream: api, token_from: {header: Cookie}}",
+        "7:71: routes[1].token_from.header: holds all cookies: write {cookie: NAME} for the one with the token",
+    ),
+    (
+        "{id: a, path: /, scopes: [x], upstream: api, token_from: {header: authorization}}",
+        "7:71: routes[1].token_from.header: is where a token is looked for anyway: remove token_from",
+    ),
+    (
+        "{id: a, path: /, scopes: [x], upstream: api, token_from: {header: 'X Y'}}",
+        "7:71: routes[1].token_from.header: 'X Y' is no name of a field: write one such as X-Api-Token",
+    ),
+    (
+        "{id: a, path: /, scopes: [x], upstream: api, token_from: {cookie: 'a;b'}}",
+        "7:71: routes[1].token_from.cookie: 'a;b' is no name of a cookie: write one such as __Host-token",
+    ),
+    (
+        "{id: a, path: /, scopes: [x], upstream: api, require_proof: dpop, token_from: {header: X-T}}",
+        (
+            "7:71: routes[1].token_from: DPoP tokens come in Authorization only (RFC 9449 §7.1): "
+            "remove token_from, or demand mtls"
+        ),
+    ),
+    (
+        "{id: a, path: /, public: true, upstream: api, token_from: {header: X-T}}",
+        f"7:51: routes[1].token_from: {NO_EFFECT}: remove token_from, or remove public: true",
+    ),
     ("{id: a, path: /, upstream: api}", f"7:5: routes[1]: {NEITHER}"),
     ("{id: a, path: /, upstream: api, public: false}", f"7:5: routes[1]: {NEITHER}"),
     ("{id: a, path: /, upstream: api, scope: [x]}", "7:37: routes[1].scope: unknown key: did you mean 'scopes'?"),

@@ -19,6 +19,7 @@ TABLE: dict[str, tuple[int, str | None]] = {
     "token_missing": (401, 'Bearer realm="here"'),
     **dict.fromkeys(INVALID_TOKEN, (401, 'Bearer realm="here", error="invalid_token"')),
     "authentication_insufficient": (401, 'Bearer realm="here", error="insufficient_user_authentication"'),
+    "origin_untrusted": (403, None),
     "scope_insufficient": (403, 'Bearer realm="here", error="insufficient_scope"'),
     "claim_condition_failed": (403, 'Bearer realm="here", error="insufficient_scope"'),
     "body_too_large": (413, None),

@@ -310,3 +310,9 @@ def test_a_reason_phrase_goes_on_byte_for_byte_unless_it_holds_a_control_charact
 
 def test_an_upstream_s_usual_connection_options_name_no_field() -> None:
     assert answered((b"Connection", b"Keep-Alive"), (b"keep-alive-not", b"1")).lines == b"keep-alive-not: 1\r\n"
+
+
+def test_what_a_client_takes_in_return_is_no_proof() -> None:
+    fields = [(b"TE", b"trailers"), (b"DPoP", b"abc")]
+    assert received(*fields).head.dpop == (b"abc",)
+    assert received(fields[0]).head.dpop == ()
