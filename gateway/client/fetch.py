@@ -1,6 +1,7 @@
 """Fetching one JSON document from an authorization server: bounded in time and size, never redirected."""
 
 import ipaddress
+import json
 import os
 import re
 import ssl
@@ -82,7 +83,7 @@ async def fetch_json(  # noqa: PLR0913 - what a request may differ in, each by i
         return Unreachable(f"{url} cannot be reached: {_reason(error)}")
     if body is None:
         return MalformedAnswer(f"{url} answered with more than {most_bytes >> 20} MiB")
-    return JsonAnswer(answer.status, _json_object(body), answer.headers)
+    return _json_answer(url, answer.status, body, answer.headers)
 
 
 def printable(text: str) -> str:
@@ -128,9 +129,33 @@ async def _bounded(answer: aiohttp.ClientResponse, most_bytes: int) -> bytes | N
     return bytes(body)
 
 
+class _AmbiguousError(Exception):
+    """One reader takes the first of two members of one name, another the last."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise _AmbiguousError
+    return members
+
+
+def _json_answer(url: str, status: int, body: bytes, headers: Mapping[str, str]) -> JsonAnswer | MalformedAnswer:
+    try:
+        return JsonAnswer(status, _json_object(body), headers)
+    except _AmbiguousError:
+        return MalformedAnswer(f"{url} answered with JSON in which a member stands twice")
+
+
 def _json_object(body: bytes) -> dict[str, Any] | None:
+    """The object, or None where it is none; orjson says nothing of members that stand twice.
+
+    Raises:
+        _AmbiguousError: one does.
+    """
     try:
         document = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        json.loads(body, object_pairs_hook=_unique)
+    except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None

@@ -96,6 +96,8 @@ class StaticKeys:
         self._read_at = now
         self._unknown = 0
         self.current: KeySet = read_keys_file(path)
+        if self.current.skipped:
+            log.warning("issuer %s: %s", name, _told(self.current))
 
     error: str | None = None
     revocations_uri: str | None = None
@@ -285,9 +287,14 @@ class RemoteKeys:
 
     def _use(self, fetched: KeySet, fetched_at: float) -> None:
         """Only a change is logged."""
-        if self.current is None or self.current.thumbprints != fetched.thumbprints or self.error is not None:
-            skipped = "".join(f"; {why}" for why in fetched.skipped)
-            log.info("issuer %s: %d keys%s", self.settings.name, len(fetched.keys), skipped)
+        before = self.current
+        if before is None or self.error is not None or _identity(before) != _identity(fetched):
+            log.log(
+                logging.WARNING if fetched.skipped else logging.INFO,
+                "issuer %s: %s",
+                self.settings.name,
+                _told(fetched),
+            )
         self.current, self._fetched_at = fetched, fetched_at
 
     def _failed(self, error: str) -> None:
@@ -322,3 +329,12 @@ KeySource = StaticKeys | RemoteKeys
 
 def _kids(keys: KeySet | None) -> tuple[str, ...]:
     return () if keys is None else tuple(key.kid or "(none)" for key in keys.keys)
+
+
+def _identity(keys: KeySet) -> tuple[frozenset[str], tuple[str, ...]]:
+    """What makes a set another one to an operator."""
+    return keys.thumbprints, keys.skipped
+
+
+def _told(keys: KeySet) -> str:
+    return f"{len(keys.keys)} keys" + "".join(f"; {why}" for why in keys.skipped)

@@ -216,6 +216,14 @@ async def text(_request: web.BaseRequest) -> web.StreamResponse:
     return web.Response(text="<html>")
 
 
+async def twice(_request: web.BaseRequest) -> web.StreamResponse:
+    return web.Response(text='{"keys":[],' + json.dumps({"keys": [public_jwk("P-256", "b")]})[1:])
+
+
+async def nested(_request: web.BaseRequest) -> web.StreamResponse:
+    return web.Response(text='{"keys":' + "[" * 1000 + "]" * 1000 + "}")
+
+
 async def cut_off(request: web.BaseRequest) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Length": "1000"})
     await response.prepare(request)
@@ -230,6 +238,8 @@ MISBEHAVIOURS: dict[str, tuple[Behaviour, str]] = {
     "404 without JSON": (json_answer([], 404), "answered 404 with no JSON object"),
     "204": (json_answer({"keys": []}, 204), "answered 204"),
     "garbage": (text, "answered 200 with no JSON object"),
+    "members that stand twice": (twice, "a member stands twice"),
+    "nested deeply": (nested, "answered 200"),
     "an array": (json_answer([public_jwk("P-256")]), "no JSON object"),
     "an empty object": (json_answer({}), "no array 'keys'"),
     "no keys": (json_answer({"keys": []}), "no usable key"),
