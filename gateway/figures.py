@@ -94,6 +94,8 @@ class Figures:
             refresh_at=status.refresh_at,
             unknown_keys=status.unknown_keys,
             clock_ahead=status.clock_ahead,
+            clock_ahead_by_tokens=self.rules.verifier.clock_ahead(name, self.clock()),
+            unknown_keys_per_minute=status.unknown_keys_per_minute,
         )
 
 

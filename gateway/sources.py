@@ -106,7 +106,7 @@ def key_source(
         KeySetError: they are in a file that can't be used.
     """
     if isinstance(keys, KeysFile):
-        return StaticKeys(keys.name, keys.path, clock())
+        return StaticKeys(keys.name, keys.path, clock)
     return RemoteKeys(keys, http, clock, credentials)
 
 

@@ -91,6 +91,11 @@ def _keys(snapshot: Snapshot) -> Iterator[Metric]:
     ahead = GaugeMetricFamily(
         "scopegate_issuer_clock_ahead_seconds", "By how much the issuer's clock is ahead.", labels=("issuer",)
     )
+    by_tokens = GaugeMetricFamily(
+        "scopegate_issuer_clock_ahead_by_tokens_seconds",
+        "By how much the issuer's clock is ahead, by its freshest token.",
+        labels=("issuer",),
+    )
     for issuer in snapshot.issuers:
         keys.add_metric((issuer.name,), len(issuer.kids))
         fetched.add_metric((issuer.name,), issuer.fetched_at or 0)
@@ -100,7 +105,9 @@ def _keys(snapshot: Snapshot) -> Iterator[Metric]:
             refresh.add_metric((issuer.name,), issuer.refresh_at)
         if issuer.clock_ahead is not None:
             ahead.add_metric((issuer.name,), issuer.clock_ahead)
-    yield from (keys, fetched, refresh, healthy, unknown, ahead)
+        if issuer.clock_ahead_by_tokens is not None:
+            by_tokens.add_metric((issuer.name,), issuer.clock_ahead_by_tokens)
+    yield from (keys, fetched, refresh, healthy, unknown, ahead, by_tokens)
 
 
 def _revocations(snapshot: Snapshot) -> Iterator[Metric]:

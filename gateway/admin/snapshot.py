@@ -29,6 +29,8 @@ class IssuerSnapshot:
         refresh_at: when keys are fetched next.
         unknown_keys: how often a token named a key that the issuer did not publish.
         clock_ahead: seconds by which the issuer's clock is ahead of ours, by the Date of its last answer.
+        clock_ahead_by_tokens: the same by the freshest of its tokens lately: never too high; too low if all were old.
+        unknown_keys_per_minute: how often within the last minute.
     """
 
     name: str
@@ -42,6 +44,8 @@ class IssuerSnapshot:
     refresh_at: float | None = None
     unknown_keys: int = 0
     clock_ahead: float | None = None
+    clock_ahead_by_tokens: float | None = None
+    unknown_keys_per_minute: int = 0
 
 
 @dataclass(frozen=True, slots=True)

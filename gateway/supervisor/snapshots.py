@@ -128,15 +128,31 @@ def _tls(own: Snapshot, others: Sequence[Snapshot]) -> TlsSnapshot | None:
 
 
 def _worst(issuers: Iterable[IssuerSnapshot]) -> tuple[IssuerSnapshot, ...]:
-    """Of each issuer the state of the worker that is worst off: with an error, with the oldest keys, least informed."""
+    """Of each issuer the state of the worker that is worst off: with an error, with the oldest keys, least informed.
+
+    What workers counted is added up; and the freshest token that any of them saw tells most of the issuer's clock.
+    """
     worst: dict[str, IssuerSnapshot] = {}
     unknown: Counter[str] = Counter()
+    lately: Counter[str] = Counter()
+    ahead: dict[str, float] = {}
     for issuer in issuers:
         unknown[issuer.name] += issuer.unknown_keys
+        lately[issuer.name] += issuer.unknown_keys_per_minute
+        if (told := issuer.clock_ahead_by_tokens) is not None:
+            ahead[issuer.name] = max(told, ahead.get(issuer.name, told))
         known = worst.setdefault(issuer.name, issuer)
         if _health(issuer) < _health(known):
             worst[issuer.name] = issuer
-    return tuple(replace(issuer, unknown_keys=unknown[name]) for name, issuer in worst.items())
+    return tuple(
+        replace(
+            issuer,
+            unknown_keys=unknown[name],
+            unknown_keys_per_minute=lately[name],
+            clock_ahead_by_tokens=ahead.get(name),
+        )
+        for name, issuer in worst.items()
+    )
 
 
 def _health(issuer: IssuerSnapshot) -> tuple[bool, bool, float, float]:

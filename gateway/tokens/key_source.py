@@ -20,6 +20,7 @@ from gateway.client.discovery import IssuerMetadata, discover
 from gateway.client.fetch import JsonAnswer, MalformedAnswer, Unreachable, fetch_json
 from gateway.client.token_source import NoToken, TokenSource
 from gateway.tokens.freshness import clock_ahead, fresh_for
+from gateway.tokens.issuer_clock import LastMinute
 from gateway.tokens.key_store import KeptKeys, KeyStore
 from gateway.tokens.keys import KeySet, KeySetError, read_key_set
 from gateway.tokens.static_keys import read_keys_file
@@ -70,6 +71,7 @@ class KeySourceStatus:
     Attributes:
         refresh_at: when they are fetched next.
         unknown_keys: how often a token named a key that is not among them.
+        unknown_keys_per_minute: how often within the last minute.
         clock_ahead: seconds by which the issuer's clock is ahead, by the Date of its last answer; None if unknown.
     """
 
@@ -82,6 +84,26 @@ class KeySourceStatus:
     refresh_at: float | None = None
     unknown_keys: int = 0
     clock_ahead: float | None = None
+    unknown_keys_per_minute: int = 0
+
+
+class _InVain:
+    """Tokens that named a key which was not at hand."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lately = LastMinute()
+        self.total = 0
+
+    def note(self, kid: str | None) -> None:
+        """Count it, if it named one."""
+        if kid is not None:
+            self.total += 1
+            self._lately.add(self._clock())
+
+    @property
+    def per_minute(self) -> int:
+        return self._lately.count(self._clock())
 
 
 class StaticKeys:
@@ -91,10 +113,10 @@ class StaticKeys:
         KeySetError: it can't be used, with the reason.
     """
 
-    def __init__(self, name: str, path: Path, now: float) -> None:
+    def __init__(self, name: str, path: Path, clock: Callable[[], float]) -> None:
         self.name = name
-        self._read_at = now
-        self._unknown = 0
+        self._read_at = clock()
+        self._unknown = _InVain(clock)
         self.current: KeySet = read_keys_file(path)
         if self.current.skipped:
             log.warning("issuer %s: %s", name, _told(self.current))
@@ -105,7 +127,7 @@ class StaticKeys:
 
     async def look_for(self, kid: str | None) -> None:
         """A file does not change by being asked again."""
-        self._unknown += kid is not None
+        self._unknown.note(kid)
 
     async def refresh(self) -> None:
         """Likewise."""
@@ -118,7 +140,14 @@ class StaticKeys:
         """For the operator."""
         current = self.current
         return KeySourceStatus(
-            self.name, _kids(current), current.skipped, self._read_at, self._read_at, None, unknown_keys=self._unknown
+            self.name,
+            _kids(current),
+            current.skipped,
+            self._read_at,
+            self._read_at,
+            None,
+            unknown_keys=self._unknown.total,
+            unknown_keys_per_minute=self._unknown.per_minute,
         )
 
 
@@ -157,7 +186,7 @@ class RemoteKeys:
         self._refresh_at: float | None = None
         self._fresh_for = settings.refresh
         self._clock_ahead: float | None = None
-        self._unknown = 0
+        self._unknown = _InVain(clock)
         self._store = None if settings.folder is None else KeyStore(settings.folder, settings.name, settings.issuer)
         self._flight: asyncio.Task[None] | None = None
 
@@ -173,7 +202,8 @@ class RemoteKeys:
             attempted_at=self._attempted_at,
             error=self.error,
             refresh_at=self._refresh_at,
-            unknown_keys=self._unknown,
+            unknown_keys=self._unknown.total,
+            unknown_keys_per_minute=self._unknown.per_minute,
             clock_ahead=self._clock_ahead,
         )
 
@@ -189,7 +219,7 @@ class RemoteKeys:
         retries are then all that happens.
         """
         # Which one is unknown must not matter, or a flood of invented ones would be a flood of fetches.
-        self._unknown += kid is not None
+        self._unknown.note(kid)
         if self._under_way() is None and not self._is_cool():
             return
         await self.refresh()

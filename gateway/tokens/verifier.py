@@ -20,6 +20,7 @@ from gateway.policy.denial import Denial, Reason
 from gateway.policy.headers import identity_lines
 from gateway.policy.model import BearerToken, Claims, TrustedIssuer
 from gateway.policy.printable import printable
+from gateway.tokens.issuer_clock import IssuerClock
 from gateway.tokens.keys import KeySet
 from gateway.tokens.revoked import NOTHING_REVOKED, RevokedTokens
 from gateway.tokens.verify import UnknownKey, Verification, by_iss, verify
@@ -128,6 +129,7 @@ class TokenVerifier:
         self._keys = keys
         self._log_key = log_key
         self._revoked = revoked
+        self._clocks = {name: IssuerClock() for name in self._by_name}
         self._last = (b"", b"")
         self._verified: FIFOCache[bytes, VerifiedToken] = FIFOCache(maxsize=capacity)
 
@@ -170,7 +172,9 @@ class TokenVerifier:
 
     def verify(self, token: BearerToken, now: float) -> VerifiedToken | UnknownKey | Denial:
         """Verify a token and remember it."""
-        verification = verify(token, self._by_iss, self._keys_of, now)
+        verification = verify(
+            token, self._by_iss, self._keys_of, now, lambda issuer, issued_at: self._clocks[issuer].saw(issued_at, now)
+        )
         if isinstance(verification, UnknownKey) and verification.kid in self._revoked_of(verification.issuer).kids:
             return _REVOKED
         if isinstance(verification, Denial | UnknownKey):
@@ -179,6 +183,10 @@ class TokenVerifier:
         self._verified[self._digest(token)] = verified
         self._last = (b"", b"")
         return _REVOKED if self._revoked and self._is_revoked(verified.claims, verified.kid) else verified
+
+    def clock_ahead(self, issuer: str, now: float) -> float | None:
+        """Seconds by which an issuer's clock is ahead, by the freshest of its tokens; None if it had none of late."""
+        return self._clocks[issuer].ahead(now)
 
     def _digest(self, token: BearerToken) -> bytes:
         """What a token is remembered by, so that no token is kept; made once for a recall and what follows it."""

@@ -40,6 +40,9 @@ class Verification(NamedTuple):
 IssuersByIss = Mapping[str, tuple[TrustedIssuer, ...]]
 """The value of `iss` to the entries that take it: more than one where a shared issuer's tenants are told apart."""
 
+Seen = Callable[[str, object], None]
+"""Is told the issuer's name and the `iat`, whatever that is, of each token whose signature is good."""
+
 KeysOf = Callable[[str], KeySet | None]
 """An issuer's name to its keys at this moment, None where none could be had yet."""
 
@@ -62,7 +65,7 @@ def issuer_of(payload: Mapping[str, object], issuers: IssuersByIss) -> TrustedIs
 
 
 def verify(
-    token: BearerToken, issuers: IssuersByIss, keys_of: KeysOf, now: float
+    token: BearerToken, issuers: IssuersByIss, keys_of: KeysOf, now: float, seen: Seen | None = None
 ) -> Verification | UnknownKey | Denial:
     """Verify a bearer token.
 
@@ -71,6 +74,7 @@ def verify(
         issuers: by the value of their `iss`.
         keys_of: an issuer's keys.
         now: seconds since the epoch.
+        seen: whoever learns of the issuer's clock.
 
     Returns:
         A Verification; UnknownKey where the issuer's keys have to be looked for; or a Denial.
@@ -86,6 +90,8 @@ def verify(
     key = _signing_key(compact, issuer, keys_of(issuer.name))
     if not isinstance(key, VerificationKey):
         return key
+    if seen is not None:
+        seen(issuer.name, compact.payload.get("iat"))
     claims = check_claims(compact.payload, issuer, now)
     return claims if isinstance(claims, Denial) else Verification(claims, key, compact.header.alg)
 

@@ -41,7 +41,18 @@ SNAPSHOT = Snapshot(
     log_error=None,
     issuers=(
         IssuerSnapshot(
-            "i", "https://i.example", ("k",), (), 1.0, 1.0, None, RevocationsSnapshot(1, 1.0, None), 2.0, 1, 0.5
+            "i",
+            "https://i.example",
+            ("k",),
+            (),
+            1.0,
+            1.0,
+            None,
+            RevocationsSnapshot(1, 1.0, None),
+            2.0,
+            1,
+            0.5,
+            clock_ahead_by_tokens=0.5,
         ),
     ),
     upstreams=(UpstreamSnapshot("u", "u.example", 1, 1, 0, 0, (TargetSnapshot("u.example", 1, 1, 0),)),),

@@ -405,7 +405,7 @@ async def test_keys_are_kept_fresh_in_the_background_through_failures(
 async def test_keys_out_of_a_file_do_not_change(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     path.write_text(json.dumps({"keys": [public_jwk("RSA"), {}]}))
-    source = StaticKeys("a", path, NOW)
+    source = StaticKeys("a", path, Clock())
     path.write_text("gone")
     await source.look_for("unknown")
     await source.run()
@@ -434,7 +434,7 @@ def test_a_file_of_keys_that_cannot_be_used_is_named_with_the_reason(
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(KeySetError) as refused:
-        StaticKeys("a", path, NOW)
+        StaticKeys("a", path, Clock())
     assert str(refused.value).startswith(f"{path}: ")
     assert words in str(refused.value)
 
@@ -546,7 +546,9 @@ async def test_tokens_that_name_an_unknown_key_are_counted(
     await source.look_for(None)
     for number in range(3):
         await source.look_for(f"k{number}")
-    assert source.status.unknown_keys == 3
+    assert (source.status.unknown_keys, source.status.unknown_keys_per_minute) == (3, 3)
+    clock.now += 60
+    assert (source.status.unknown_keys, source.status.unknown_keys_per_minute) == (3, 0)
 
 
 async def test_a_failed_signature_is_worth_a_fetch_once_in_a_cooldown(

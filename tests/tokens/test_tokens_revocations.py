@@ -260,7 +260,7 @@ async def test_a_revoked_key_out_of_a_file_needs_no_fetch(
     file = tmp_path / "keys.json"
     file.write_text(json.dumps({"keys": [public_jwk("RSA")]}))
     issuer.feed = tells(KEY)
-    feed = following(http, clock, StaticKeys("a", file, NOW), revoked, f"{issuer.url}/feed")
+    feed = following(http, clock, StaticKeys("a", file, Clock()), revoked, f"{issuer.url}/feed")
     await feed.poll()
     assert revoked["a"].kids == {"a-P-256"}
 
