@@ -19,7 +19,7 @@ from gateway.policy.denial import Denial
 from gateway.policy.headers import Field
 from gateway.policy.model import Route
 from gateway.policy.paths import query_keys
-from gateway.policy.printable import printable
+from gateway.policy.printable import brief, printable
 from gateway.rules import Rules
 from gateway.tokens.verifier import UNVERIFIED
 
@@ -31,6 +31,9 @@ AT_ONCE = 64
 
 LATEST = 0.02
 """Seconds that an exchange waits for others at most."""
+
+LONGEST_DETAIL = 600
+"""Characters of what is said of a refusal."""
 
 NULL, EMPTY = "null", "[]"
 _BOOLEANS = {None: NULL, True: "true", False: "false"}
@@ -130,7 +133,8 @@ def render(exchange: Exchange, seconds: float) -> bytes:
         f'"upstream_status":{exchange.upstream_status or NULL},"retries":{exchange.retries},'
         f'"ms_total":{seconds * 1000:.3f},"ms_verify":{_milliseconds(verify_seconds)},'
         f'"ms_upstream":{_milliseconds(exchange.upstream_seconds)},'
-        f'"cache_hit":{_BOOLEANS[cached]},"aborted":{_BOOLEANS[exchange.aborted]}}}\n'
+        f'"cache_hit":{_BOOLEANS[cached]},"aborted":{_BOOLEANS[exchange.aborted]},'
+        f'"detail":{NULL if denial is None or not denial.detail else quoted(brief(denial.detail, LONGEST_DETAIL))}}}\n'
     ).encode()
 
 

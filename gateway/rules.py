@@ -11,10 +11,11 @@ from aiohttp.http_parser import RawRequestMessage
 
 from gateway.policy.bearer import take_token
 from gateway.policy.decision import NO_EVIDENCE, Allow, Evidence, decide
-from gateway.policy.denial import Denial, Reason
+from gateway.policy.denial import Denial, Reason, unmet
 from gateway.policy.forwarding import TrustedProxies
 from gateway.policy.headers import Field, Kind, ReceivedHead, kind_of
 from gateway.policy.model import BearerToken, RequestHead, Route, Rule
+from gateway.policy.printable import brief
 from gateway.policy.resource_metadata import ResourceMetadata
 from gateway.policy.routes import RouteTable
 from gateway.policy.token_from import as_authorization
@@ -164,10 +165,11 @@ def _challenged(denial: Denial, rule: Rule, proofs: ProofTerms) -> Denial:
 
 def without_key(unknown: UnknownKey, source: KeySource) -> Denial:
     """A key that was looked for and is not there: the client's fault only if the issuer was asked, and lacks it."""
-    named = "a key without kid" if unknown.kid is None else "the key that the token names"
+    named = "a key without kid" if unknown.kid is None else f"kid {brief(unknown.kid, 80)}"
     if source.current is None or source.error is not None:
-        return Denial(Reason.KEYS_UNAVAILABLE, f"{named} is not at hand, and the issuer {unknown.issuer} gives no keys")
-    return Denial(Reason.KEY_UNKNOWN, f"the issuer {unknown.issuer} does not publish {named}")
+        found = f"{named}, and {unknown.issuer} gives no keys"
+        return unmet(Reason.KEYS_UNAVAILABLE, "key", f"one that {unknown.issuer} publishes", found)
+    return unmet(Reason.KEY_UNKNOWN, "key", f"one that {unknown.issuer} publishes", named)
 
 
 def _recall(head: RequestHead, verifier: TokenVerifier, now: float) -> VerifiedToken | Denial | None:

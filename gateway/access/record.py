@@ -57,6 +57,7 @@ class AccessRecord(TypedDict):
     ms_upstream: float | None
     cache_hit: bool | None
     aborted: bool
+    detail: str | None
 
 
 def timestamp(now: float) -> str:

@@ -91,6 +91,8 @@ def _remarks(record: Record) -> list[tuple[str, str]]:
     remarks: list[tuple[str, str]] = []
     if missing := scopes(record.get("scopes_missing")):
         remarks.append((f"missing: {printable(' '.join(missing))}", "yellow"))
+    elif detail := record.get("detail"):
+        remarks.append((printable(detail), "yellow"))
     if would_deny := record.get("would_deny"):
         why: Any = would_deny if isinstance(would_deny, str) else record.get("reason")
         remarks.append((f"would deny: {printable(why)}" if why else "would deny", "magenta"))

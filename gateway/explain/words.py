@@ -6,7 +6,7 @@ import json
 import time
 
 from gateway.policy.claims import LATEST_TIME
-from gateway.policy.printable import printable
+from gateway.policy.printable import brief
 
 LONGEST = 200
 """Characters of one value; a claim may be as long as its issuer likes."""
@@ -16,8 +16,7 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 def shown(value: object) -> str:
     """A value from a request, a token or a file: strings as they are, the rest as JSON, all of it printable."""
-    text = printable(value if isinstance(value, str) else json.dumps(value))
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+    return brief(value if isinstance(value, str) else json.dumps(value), LONGEST)
 
 
 def span(seconds: float) -> str:

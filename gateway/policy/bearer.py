@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 
-from gateway.policy.denial import Denial, Reason
+from gateway.policy.denial import Denial, Reason, unmet
 from gateway.policy.model import BearerToken, RequestHead, Scheme
 
 _CREDENTIALS = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?: +(.*))?\Z", re.DOTALL)
 _SEPARATOR = re.compile(rb"[\s,]")
 _SCHEMES: dict[bytes, Scheme] = {b"bearer": "Bearer", b"dpop": "DPoP"}
-_MISSING = Denial(Reason.TOKEN_MISSING, "the request has no Authorization field")
+_EXPECTED = "one bearer token in Authorization"
+_MISSING = unmet(Reason.TOKEN_MISSING, "token", _EXPECTED, "no Authorization field")
 
 
 def take_token(head: RequestHead) -> BearerToken | Denial:
@@ -27,7 +28,7 @@ def take_token(head: RequestHead) -> BearerToken | Denial:
     if not values:
         return _MISSING
     if len(values) > 1:
-        return Denial(Reason.REQUEST_MALFORMED, f"{len(values)} Authorization fields: one is allowed")
+        return _malformed(f"{len(values)} Authorization fields")
     value = values[0]
     scheme, _, token = value.partition(b" ")
     if scheme == b"Bearer" and b"," not in token and token.split(None, 1) == [token]:
@@ -38,18 +39,22 @@ def take_token(head: RequestHead) -> BearerToken | Denial:
 def _take_unusual(value: bytes) -> BearerToken | Denial:
     credentials = _CREDENTIALS.match(value)
     if credentials is None:
-        return Denial(Reason.REQUEST_MALFORMED, "the Authorization field does not begin with a scheme and a space")
+        return _malformed("a field that does not begin with a scheme and a space")
     scheme, token = credentials[1], credentials[2]
     if _several(value):
-        return Denial(Reason.REQUEST_MALFORMED, "the Authorization field holds more than one set of credentials")
+        return _malformed("more than one set of credentials")
     known = _SCHEMES.get(scheme.lower())
     if known is None:
-        return Denial(Reason.TOKEN_MISSING, "the Authorization field is of another scheme than Bearer and DPoP")
+        return unmet(Reason.TOKEN_MISSING, "token", _EXPECTED, "another scheme than Bearer and DPoP")
     if not token:
-        return Denial(Reason.REQUEST_MALFORMED, f"the Authorization field names the scheme {known} but has no token")
+        return _malformed(f"the scheme {known} without a token")
     if _SEPARATOR.search(token):
-        return Denial(Reason.REQUEST_MALFORMED, "the Authorization field holds more than one token")
+        return _malformed("more than one token")
     return BearerToken(token, known)
+
+
+def _malformed(found: str) -> Denial:
+    return unmet(Reason.REQUEST_MALFORMED, "token", _EXPECTED, found)
 
 
 def _several(value: bytes) -> bool:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from gateway.policy.denial import Denial, Reason
+from gateway.policy.denial import Denial, Reason, unmet
 from gateway.policy.model import Claims, ClaimValue, Confirmation, TrustedIssuer
+from gateway.policy.printable import brief
 
 LATEST_TIME = 253_402_300_799
 """The last second of the year 9999: a NumericDate beyond it is no date that anyone meant."""
 
-_UNKNOWN_BINDING = Denial(Reason.PROOF_INVALID, "the token is bound to a key (cnf) in a way that is not known here")
+_BINDING = "none, or cnf with jkt or x5t#S256"
 """What can't be proven is worth nothing (RFC 7800 §3.1)."""
+
+_LONGEST = 80
+"""Characters of a claim that a denial shows."""
 
 _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}\Z")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+\Z")
@@ -25,7 +30,12 @@ ABSENT = object()
 
 
 class _ClaimError(Exception):
-    """A claim has a form that no valid token has."""
+    """A claim is not what it has to be: what that is, and what it is."""
+
+    def __init__(self, expected: str, found: str) -> None:
+        super().__init__(expected, found)
+        self.expected = expected
+        self.found = found
 
 
 def check_claims(payload: Mapping[str, object], issuer: TrustedIssuer, now: float) -> Claims | Denial:
@@ -42,7 +52,7 @@ def check_claims(payload: Mapping[str, object], issuer: TrustedIssuer, now: floa
     """
     try:
         if payload.get("iss") != issuer.issuer:
-            return Denial(Reason.ISSUER_UNTRUSTED, f"iss is not {issuer.issuer}")
+            return unmet(Reason.ISSUER_UNTRUSTED, "issuer", issuer.issuer, shown_claim(payload.get("iss", ABSENT)))
         confirmation = _confirmation(payload["cnf"]) if "cnf" in payload else None
         if isinstance(confirmation, Denial):
             return confirmation
@@ -50,10 +60,10 @@ def check_claims(payload: Mapping[str, object], issuer: TrustedIssuer, now: floa
         if issuer.required_claims or issuer.conditions:
             _check_terms(payload, issuer)
     except _ClaimError as error:
-        return Denial(Reason.CLAIM_INVALID, str(error))
+        return unmet(Reason.CLAIM_INVALID, "claims", error.expected, error.found)
     if issuer.audiences.isdisjoint(claims.audience):
         expected = " or ".join(sorted(issuer.audiences))
-        return Denial(Reason.AUDIENCE_MISMATCH, f"aud holds {list(claims.audience)}, expected {expected}")
+        return unmet(Reason.AUDIENCE_MISMATCH, "audience", expected, shown_claim(payload["aud"]))
     return check_times(claims, issuer.leeway, now) or claims
 
 
@@ -85,28 +95,45 @@ def _check_terms(payload: Mapping[str, object], issuer: TrustedIssuer) -> None:
     """What this issuer's entry demands beyond the profile."""
     for path in issuer.required_claims:
         if claim_at(payload, path) is ABSENT:
-            raise _ClaimError(f"{path} is missing")
+            raise _ClaimError(path, "none")
     for path, values in issuer.conditions:
         if not _holds(claim_at(payload, path), values):
-            raise _ClaimError(f"{path} is not {' or '.join(map(str, values))}")
+            raise _ClaimError(f"{path} {' or '.join(map(shown_claim, values))}", shown_claim(claim_at(payload, path)))
 
 
 def check_times(claims: Claims, leeway: float, now: float) -> Denial | None:
     """Check whether claims are valid at `now`; also for claims that were verified before (RFC 7519 §4.1.4, §4.1.5)."""
     if now >= claims.expires_at + leeway:
-        return Denial(Reason.TOKEN_EXPIRED, f"exp is {now - claims.expires_at:.0f} s ago, leeway {leeway:.0f} s")
+        late = f"{now - claims.expires_at:.0f} s past it"
+        if claims.ends_by_age and claims.issued_at is not None:
+            most = claims.expires_at - claims.issued_at
+            return unmet(
+                Reason.TOKEN_EXPIRED, "expiry", f"iat at most {most:.0f} s ago (max_age){_within(leeway)}", late
+            )
+        return unmet(Reason.TOKEN_EXPIRED, "expiry", f"exp ahead{_within(leeway)}", late)
     if claims.not_before is not None and now < claims.not_before - leeway:
         ahead = claims.not_before - now
-        return Denial(Reason.TOKEN_NOT_YET_VALID, f"nbf or iat is {ahead:.0f} s ahead, leeway {leeway:.0f} s")
+        return unmet(Reason.TOKEN_NOT_YET_VALID, "begin", f"nbf and iat past{_within(leeway)}", f"{ahead:.0f} s ahead")
     return None
+
+
+def _within(leeway: float) -> str:
+    return f", leeway {leeway:.0f} s" if leeway else ""
+
+
+def shown_claim(value: object) -> str:
+    """A claim's value, briefly: it may be of any form, and nobody's to be read at length."""
+    text = value if isinstance(value, str) else "none" if value is ABSENT else json.dumps(value)
+    return brief(text, _LONGEST)
 
 
 def _confirmation(value: object) -> Confirmation | Denial:
     """The keys that a token is bound to; where one of several ways is unknown, the binding can't be proven."""
     if not isinstance(value, Mapping) or not value or not value.keys() <= {"jkt", "x5t#S256"}:
-        return _UNKNOWN_BINDING
+        named = ", ".join(value) if isinstance(value, Mapping) else ""
+        return unmet(Reason.PROOF_INVALID, "binding", _BINDING, f"cnf with {brief(named, _LONGEST) or 'neither'}")
     if not all(isinstance(item, str) and _THUMBPRINT.match(item) for item in value.values()):
-        return _UNKNOWN_BINDING
+        return unmet(Reason.PROOF_INVALID, "binding", _BINDING, "cnf with what is no SHA-256 thumbprint")
     return Confirmation(value.get("jkt"), value.get("x5t#S256"))
 
 
@@ -129,6 +156,7 @@ def _read(payload: Mapping[str, object], issuer: TrustedIssuer, confirmation: Co
         confirmation=confirmation,
         acr=_text(payload, "acr") if "acr" in payload else "",
         auth_time=_time(payload, "auth_time"),
+        ends_by_age=issuer.max_age is not None and expires_at != payload["exp"],
     )
 
 
@@ -136,14 +164,14 @@ def _expiry(payload: Mapping[str, object], issuer: TrustedIssuer, issued_at: flo
     """When the token ends to be valid here: at its `exp`, or at its greatest age if that comes first."""
     expires_at = _time(payload, "exp")
     if expires_at is None:
-        raise _ClaimError("exp is missing")
+        raise _ClaimError("exp", "none")
     if issuer.max_lifetime is None and issuer.max_age is None:
         return expires_at
     if issued_at is None:
-        raise _ClaimError("iat is missing, by which its lifetime is bounded here")
+        raise _ClaimError("iat, by which its lifetime is bounded here", "none")
     if issuer.max_lifetime is not None and expires_at - issued_at > issuer.max_lifetime:
         lifetime = expires_at - issued_at
-        raise _ClaimError(f"it is made to live {lifetime:.0f} s, and {issuer.max_lifetime:.0f} s at most are taken")
+        raise _ClaimError(f"a lifetime of {issuer.max_lifetime:.0f} s at most (max_lifetime)", f"{lifetime:.0f} s")
     return expires_at if issuer.max_age is None else min(expires_at, issued_at + issuer.max_age)
 
 
@@ -153,9 +181,9 @@ def _time(payload: Mapping[str, object], name: str) -> float | None:
         return None
     value = payload[name]
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _ClaimError(f"{name} is not a number")
+        raise _ClaimError(f"{name} as a number", shown_claim(value))
     if not 0 <= value <= LATEST_TIME:  # NaN and the infinities included
-        raise _ClaimError(f"{name} is out of range")
+        raise _ClaimError(f"{name} as a date until the year 9999", shown_claim(value))
     return value
 
 
@@ -164,20 +192,20 @@ def _audience(value: object) -> tuple[str, ...]:
         return (value,)
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return tuple(value)
-    raise _ClaimError("aud is missing, or neither a string nor an array of strings")
+    raise _ClaimError("aud as a string or an array of strings", "none" if value is None else shown_claim(value))
 
 
 def _text(payload: Mapping[str, object], name: str) -> str:
     """A claim that goes into a field towards the upstream, or "" where it is absent."""
     value = payload.get(name, "")
     if not isinstance(value, str):
-        raise _ClaimError(f"{name} is not a string")
+        raise _ClaimError(f"{name} as a string", shown_claim(value))
     return _field_safe(name, value)
 
 
 def _field_safe(name: str, value: str) -> str:
     if value and _FIELD_SAFE.match(value) is None:
-        raise _ClaimError(f"{name} holds characters that cannot stand in a header field")
+        raise _ClaimError(f"{name} with characters that may stand in a header field", shown_claim(value))
     return value
 
 
@@ -191,7 +219,7 @@ def _client_id(payload: Mapping[str, object], paths: tuple[str, ...]) -> str:
         value = payload[path] if path in payload else claim_at(payload, path)
         if value is not ABSENT:
             if not isinstance(value, str):
-                raise _ClaimError(f"{path} is not a string")
+                raise _ClaimError(f"{path} as a string", shown_claim(value))
             return _field_safe(path, value)
     return ""
 
@@ -199,7 +227,7 @@ def _client_id(payload: Mapping[str, object], paths: tuple[str, ...]) -> str:
 def _jti(payload: Mapping[str, object]) -> str:
     value = payload.get("jti", "")
     if not isinstance(value, str):
-        raise _ClaimError("jti is not a string")
+        raise _ClaimError("jti as a string", shown_claim(value))
     return value
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from gateway.policy.denial import Denial, Reason
+from gateway.policy.denial import Denial, Reason, unmet
 from gateway.policy.model import Claims, Proof, Rule
 
 
@@ -41,9 +41,7 @@ def decide(rule: Rule, evidence: Evidence) -> Allow | Denial:
         return Denial(Reason.TOKEN_MISSING, "the route demands a token")
     if claims.issuer_name not in rule.issuers:
         expected = ", ".join(sorted(rule.issuers))
-        return Denial(
-            Reason.ISSUER_UNTRUSTED, f"the route takes tokens of {expected}; this one is from {claims.issuer_name}"
-        )
+        return unmet(Reason.ISSUER_UNTRUSTED, "route issuers", expected, claims.issuer_name)
     if rule.is_demanding and (denial := _decide_sender(rule, claims, evidence)) is not None:
         return denial
     return _decide_scopes(rule, claims)
@@ -54,26 +52,24 @@ def _decide_sender(rule: Rule, claims: Claims, evidence: Evidence) -> Denial | N
     if rule.require_proof is not None and rule.require_proof not in evidence.proofs:
         given = " and ".join(sorted(evidence.proofs)) or "none"
         scheme = "DPoP" if rule.require_proof == "dpop" else "Bearer"
-        return Denial(Reason.PROOF_INVALID, f"the route demands {rule.require_proof}; proofs: {given}", scheme=scheme)
+        return replace(unmet(Reason.PROOF_INVALID, "require_proof", rule.require_proof, given), scheme=scheme)
     if rule.acr and claims.acr not in rule.acr:
-        detail = f"the route demands acr {' or '.join(rule.acr)}; the token says {claims.acr or 'none'}"
-        return _step_up(rule, detail)
+        return _step_up(rule, "acr", " or ".join(rule.acr), claims.acr or "none")
     if rule.max_age is None or (claims.auth_time is not None and evidence.now - claims.auth_time <= rule.max_age):
         return None
-    told = "no auth_time" if claims.auth_time is None else f"{evidence.now - claims.auth_time:.0f} s"
-    return _step_up(
-        rule, f"the route demands an authentication at most {rule.max_age:.0f} s ago; the token says {told}"
-    )
+    told = "no auth_time" if claims.auth_time is None else f"one {evidence.now - claims.auth_time:.0f} s ago"
+    return _step_up(rule, "auth_time", f"an authentication at most {rule.max_age:.0f} s ago (max_age)", told)
 
 
-def _step_up(rule: Rule, detail: str) -> Denial:
+def _step_up(rule: Rule, check: str, expected: str, found: str) -> Denial:
     """What the client has to ask its user for (RFC 9470 §3)."""
     parameters = []
     if rule.acr:
         parameters.append(("acr_values", " ".join(rule.acr)))
     if rule.max_age is not None:
         parameters.append(("max_age", f"{rule.max_age:.0f}"))
-    return Denial(Reason.AUTHENTICATION_INSUFFICIENT, detail, parameters=tuple(parameters))
+    denial = unmet(Reason.AUTHENTICATION_INSUFFICIENT, check, expected, found)
+    return replace(denial, parameters=tuple(parameters))
 
 
 def _decide_scopes(rule: Rule, claims: Claims) -> Allow | Denial:
@@ -83,9 +79,9 @@ def _decide_scopes(rule: Rule, claims: Claims) -> Allow | Denial:
     missing = [scope for scope in rule.all_of if scope not in granted]
     if granted.isdisjoint(rule.any_of):
         missing.extend(rule.any_of)
-    return Denial(
-        Reason.SCOPE_INSUFFICIENT,
-        f"the route demands {describe_scopes(rule)}; the token grants {' '.join(claims.scopes) or 'none'}",
+    denial = unmet(Reason.SCOPE_INSUFFICIENT, "scopes", describe_scopes(rule), " ".join(claims.scopes) or "none")
+    return replace(
+        denial,
         scopes_required=rule.scopes_named,
         scopes_missing=tuple(dict.fromkeys(missing)),
     )

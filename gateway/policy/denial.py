@@ -9,6 +9,8 @@ import json
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gateway.policy.printable import brief
+
 
 class Reason(StrEnum):
     """Why a request was not answered by its upstream."""
@@ -191,8 +193,11 @@ class Denial:
 
     Attributes:
         reason: the slug.
-        detail: what was expected and what was found, for `explain`; never sent to the client and never the token
-            itself.
+        detail: what was expected and what was found, for `explain` and the access log; never sent to the client, and
+            never the token itself.
+        check: of the token or its proof that failed, "" where it was none.
+        expected: by that check.
+        found: by that check, shortened; not verified where the signature was not.
         scopes_required: what the route demands, for the challenge (RFC 6750 §3).
         scopes_missing: those of them that the token lacks.
         allow: the methods that the path takes (405).
@@ -215,6 +220,9 @@ class Denial:
     nonce: str | None = None
     hint: str = ""
     issuer: str | None = None
+    check: str = ""
+    expected: str = ""
+    found: str = ""
 
     @property
     def keeps_out(self) -> bool:
@@ -225,6 +233,19 @@ class Denial:
     def meaning(self) -> Meaning:
         """The row of the table."""
         return MEANINGS[self.reason]
+
+
+def unmet(reason: Reason, check: str, expected: str, found: str, issuer: str | None = None) -> Denial:
+    """A denial for a check that failed; what was found may come from anyone."""
+    shown = brief(found)
+    return Denial(
+        reason,
+        f"{check}: expected {expected}, found {shown}",
+        issuer=issuer,
+        check=check,
+        expected=expected,
+        found=shown,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,6 +152,7 @@ class Claims(NamedTuple):
         acr: `acr`, how the subject was authenticated (RFC 9470 §6), or "".
         auth_time: when that was, in seconds since the epoch, or None.
         issued_at: `iat`, or None.
+        ends_by_age: whether it ends by its issuer's `max_age`, ahead of `exp`.
     """
 
     issuer_name: str
@@ -167,6 +168,7 @@ class Claims(NamedTuple):
     confirmation: Confirmation | None = None
     acr: str = ""
     auth_time: float | None = None
+    ends_by_age: bool = False
 
     @property
     def scope_set(self) -> frozenset[str]:

@@ -11,3 +11,9 @@ def printable(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return text.encode("unicode_escape", "backslashreplace").decode("ascii")
+
+
+def brief(text: str, longest: int = 200) -> str:
+    """The same, and no longer than so many characters: a claim may be as long as its issuer likes."""
+    shown = printable(text[:longest])
+    return shown if len(text) <= longest >= len(shown) else f"{shown[: longest - 3]}..."

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
-from gateway.policy.denial import Denial, Reason
+from gateway.policy.denial import Denial, Reason, unmet
 from gateway.policy.model import RequestHead, TokenFrom
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -46,13 +47,18 @@ def _one_token(head: RequestHead, place: TokenFrom) -> bytes | Denial:
     if isinstance(values, Denial):
         return values
     if not any(values):
-        return Denial(Reason.TOKEN_MISSING, f"the request has no {place}", hint=_hint(place))
+        return _refused(
+            Reason.TOKEN_MISSING,
+            place,
+            "none",
+            f"Get a token from the authorization server and send it in the {place}.",
+        )
     if head.authorization:
-        return _several(place, f"there is an Authorization field beside the {place}")
+        return _several(place, "an Authorization field beside it")
     if len(values) > 1:
-        return _several(place, f"the request has {len(values)} of the {place}")
+        return _several(place, f"{len(values)} of them")
     token = values[0] if place.kind == "cookie" else _BEARER.sub(b"", values[0], count=1)
-    return _several(place, f"the {place} holds more than one token") if _SEPARATOR.search(token) else token
+    return _several(place, "more than one token in it") if _SEPARATOR.search(token) else token
 
 
 def without_token(fields: Iterable[Field], place: TokenFrom) -> list[Field]:
@@ -78,7 +84,7 @@ def _in_cookies(head: RequestHead, name: str) -> list[bytes] | Denial:
     """The values of the cookie in the one Cookie field (RFC 6265 §5.4)."""
     cookies = [value for each, value in head.fields if _is_cookie(each)]
     if len(cookies) > 1:
-        return Denial(Reason.REQUEST_MALFORMED, f"{len(cookies)} Cookie fields: one is allowed")
+        return unmet(Reason.REQUEST_MALFORMED, "token", "one Cookie field", f"{len(cookies)} of them")
     pairs = [_pair(part) for value in cookies for part in value.split(b";")]
     return [value for each, value in pairs if each == name.encode()]
 
@@ -103,10 +109,14 @@ def _cross_site(head: RequestHead, origin: str) -> Denial | None:
         return None
     told, sites = _in_field(head, "Origin"), _in_field(head, "Sec-Fetch-Site")
     if not told and not sites:
-        return _foreign("the request says neither its Origin nor its Sec-Fetch-Site")
+        return _foreign(origin, "neither Origin nor Sec-Fetch-Site")
     if told and [_normal(value.decode("latin-1")) for value in told] != [_normal(origin)]:
-        return _foreign(f"its Origin is not {_normal(origin)}")
-    return None if not sites or sites == [b"same-origin"] else _foreign("its Sec-Fetch-Site is not same-origin")
+        return _foreign(origin, f"Origin {b', '.join(told).decode('latin-1')}")
+    return (
+        None
+        if not sites or sites == [b"same-origin"]
+        else _foreign(origin, f"Sec-Fetch-Site {b', '.join(sites).decode('latin-1')}")
+    )
 
 
 def _normal(origin: str) -> str:
@@ -115,14 +125,14 @@ def _normal(origin: str) -> str:
     return lower if found is None else found[1] or found[2]
 
 
-def _foreign(detail: str) -> Denial:
-    return Denial(Reason.ORIGIN_UNTRUSTED, detail)
+def _foreign(origin: str, found: str) -> Denial:
+    return unmet(Reason.ORIGIN_UNTRUSTED, "origin", f"a page of {_normal(origin)}", found)
 
 
-def _several(place: TokenFrom, detail: str) -> Denial:
+def _several(place: TokenFrom, found: str) -> Denial:
     hint = f"Send one token, in the {place}, and no Authorization field."
-    return Denial(Reason.REQUEST_MALFORMED, detail, hint=hint)
+    return _refused(Reason.REQUEST_MALFORMED, place, found, hint)
 
 
-def _hint(place: TokenFrom) -> str:
-    return f"Get a token from the authorization server and send it in the {place}."
+def _refused(reason: Reason, place: TokenFrom, found: str, hint: str) -> Denial:
+    return replace(unmet(reason, "token", f"one token in the {place}", found), hint=hint)

@@ -10,7 +10,7 @@ from binascii import Error as BinasciiError, a2b_base64
 from functools import lru_cache
 from typing import NamedTuple
 
-from gateway.policy.denial import Denial, Reason
+from gateway.policy.denial import Denial, Reason, unmet
 from gateway.tokens.strict_json import JsonError, read_object
 
 MAX_HEADER = 4096
@@ -172,4 +172,4 @@ def _jose_header(header: dict[str, object], allowed: frozenset[str]) -> JoseHead
 
 
 def _malformed(detail: str) -> Denial:
-    return Denial(Reason.TOKEN_MALFORMED, detail)
+    return unmet(Reason.TOKEN_MALFORMED, "form", "a signed JWT in the compact form", detail)

@@ -7,6 +7,7 @@ see `replay`.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,7 @@ _JWK_ALLOWED = frozenset({"jwk"})
 _KEY_MEMBERS = ("alg", "crv", "e", "kty", "n", "x", "y")
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_FAR = 1e12
 _VISIBLE = re.compile(r"[\x21-\x7E]+")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
@@ -83,11 +85,44 @@ class ProofFault(NamedTuple):
 
     Attributes:
         detail: in words that quote nothing of it.
+        check: which of PROOF_CHECKS failed.
+        expected: by it, in a few words.
+        found: likewise; it comes from the client, and may be long.
         wants_nonce: whether the client should try again with the server's nonce (`use_dpop_nonce`, §8).
     """
 
     detail: str
+    check: str
+    expected: str
+    found: str
     wants_nonce: bool = False
+
+
+PROOF_CHECKS = (
+    "proof",
+    "proof form",
+    "proof typ",
+    "proof alg",
+    "proof key",
+    "proof signature",
+    "proof htm",
+    "proof htu",
+    "proof iat",
+    "proof ath",
+    "proof binding",
+    "proof jti",
+    "proof nonce",
+    "proof replay",
+)
+"""What is checked of a proof, in this order."""
+
+
+class _UnfitError(Exception):
+    """The proof's form or key is none that is taken."""
+
+    def __init__(self, detail: str, check: str, expected: str, found: str) -> None:
+        super().__init__(detail)
+        self.fault = ProofFault(f"the proof is not well-formed: {detail}", check, expected, found)
 
 
 def check_proof(
@@ -101,23 +136,40 @@ def check_proof(
         rules: what is taken.
         now: seconds since the epoch.
     """
-    try:
-        parts, key = _read_proof(fields, rules)
-    except (FormError, KeySetError) as error:
-        return ProofFault(f"the proof is not well-formed: {error}")
-    if not key.verifies(parts.header.alg, parts.signing_input, parts.signature):
-        return ProofFault("the proof's signature is not that of its key")
+    read = _read(fields, rules)
+    if isinstance(read, ProofFault):
+        return read
+    parts, key = read
     thumbprint, claims = _base64url(bytes.fromhex(key.thumbprint)), parts.payload
     jti, iat = claims.get("jti"), claims.get("iat")
     fault = (
         _target_fault(claims, request) or _time_fault(iat, rules, now) or _binding_fault(claims, request, thumbprint)
     )
-    if fault is not None or not isinstance(jti, str) or not jti:
-        return ProofFault(fault or "the proof has no jti")
+    if fault is not None:
+        return fault
+    if not isinstance(jti, str) or not jti:
+        return ProofFault("the proof has no jti", "proof jti", "a name of its own", "none")
     if rules.nonce_is_good is not None and not _has_nonce(claims, rules.nonce_is_good):
-        return ProofFault("the proof needs the server's nonce", wants_nonce=True)
+        found = "none" if claims.get("nonce") is None else "another"
+        return ProofFault("the proof needs the server's nonce", "proof nonce", "one of this server", found, True)
     digest = hashlib.sha256(f"{thumbprint}\0{jti}".encode()).digest()
     return DpopProof(thumbprint, digest, float(cast("float", iat)) + rules.max_age)
+
+
+def _read(fields: Sequence[bytes], rules: DpopRules) -> tuple[SignedParts, VerificationKey] | ProofFault:
+    """The proof and its key, once that has proven to be the key that signed it."""
+    try:
+        parts, key = _read_proof(fields, rules)
+    except _UnfitError as error:
+        return error.fault
+    except FormError as error:
+        return ProofFault(f"the proof is not well-formed: {error}", "proof form", "a signed JWT", str(error))
+    except KeySetError as error:
+        return ProofFault(f"the proof is not well-formed: {error}", "proof key", "a public key in jwk", str(error))
+    if not key.verifies(parts.header.alg, parts.signing_input, parts.signature):
+        detail = "the proof's signature is not that of its key"
+        return ProofFault(detail, "proof signature", "that of the key in jwk", "another")
+    return parts, key
 
 
 @lru_cache(maxsize=1024)
@@ -158,22 +210,31 @@ def _normal_escape(escape: re.Match[str]) -> str:
 def _read_proof(fields: Sequence[bytes], rules: DpopRules) -> tuple[SignedParts, VerificationKey]:
     """The proof, and the key that it brings along, if it is one that may sign it."""
     if len(fields) != 1:
-        raise FormError(f"there are {len(fields)} DPoP fields, not one")
+        raise _UnfitError(f"there are {len(fields)} DPoP fields, not one", "proof", "one DPoP field", f"{len(fields)}")
     if len(fields[0]) > MAX_PROOF:
-        raise FormError(f"it is longer than {MAX_PROOF} characters")
+        raise _UnfitError(
+            f"it is longer than {MAX_PROOF} characters",
+            "proof form",
+            f"{MAX_PROOF} characters at most",
+            f"{len(fields[0])}",
+        )
     parts = read_signed(fields[0], _JWK_ALLOWED)
     if parts.header.typ != PROOF_TYPE:
-        raise FormError(f"its typ is not {PROOF_TYPE}")
+        raise _UnfitError(f"its typ is not {PROOF_TYPE}", "proof typ", PROOF_TYPE, parts.header.typ or "none")
     if parts.header.alg not in rules.algorithms:
-        raise FormError("its alg is not one that is taken")
+        expected = " or ".join(sorted(rules.algorithms))
+        raise _UnfitError("its alg is not one that is taken", "proof alg", expected, parts.header.alg)
     jwk = parts.members.get("jwk")
     if not isinstance(jwk, dict):
-        raise FormError("its header has no jwk, or one that is no object")
+        raise _UnfitError("its header has no jwk, or one that is no object", "proof key", "a public key in jwk", "none")
     if not _PRIVATE_MEMBERS.isdisjoint(jwk):
-        raise FormError("its jwk is a private or symmetric key")
+        raise _UnfitError(
+            "its jwk is a private or symmetric key", "proof key", "a public key in jwk", "a private or symmetric one"
+        )
     key = _read_jwk(tuple((name, jwk[name]) for name in _KEY_MEMBERS if isinstance(jwk.get(name), str)))
     if parts.header.alg not in key.algorithms:
-        raise FormError("its alg is not one of its key")
+        expected = " or ".join(sorted(key.algorithms))
+        raise _UnfitError("its alg is not one of its key", "proof alg", expected, parts.header.alg)
     return parts, key
 
 
@@ -183,32 +244,50 @@ def _read_jwk(members: tuple[tuple[str, str], ...]) -> VerificationKey:
     return read_key_set({"keys": [dict(members)]}).keys[0]
 
 
-def _target_fault(claims: Mapping[str, object], request: ProvenRequest) -> str | None:
+def _target_fault(claims: Mapping[str, object], request: ProvenRequest) -> ProofFault | None:
     htu = claims.get("htu")
     if claims.get("htm") != request.method:
-        return "the proof is for another method (htm)"
+        return _fault("the proof is for another method (htm)", "proof htm", request.method, claims.get("htm"))
     if not isinstance(htu, str) or (url := normal_url(htu)) is None or url != normal_url(request.url):
-        return "the proof is for another address (htu)"
+        wanted = normal_url(request.url) or "an address that can be compared"
+        return _fault("the proof is for another address (htu)", "proof htu", wanted, _without_query(htu))
     return None
 
 
-def _time_fault(iat: object, rules: DpopRules, now: float) -> str | None:
+def _time_fault(iat: object, rules: DpopRules, now: float) -> ProofFault | None:
     if not isinstance(iat, int | float) or isinstance(iat, bool):
-        return "the proof has no time (iat)"
+        return _fault("the proof has no time (iat)", "proof iat", "a time", iat)
     if iat > now + rules.max_ahead:
-        return "the proof is from the future (iat): compare the clocks"
+        detail = "the proof is from the future (iat): compare the clocks"
+        return _fault(
+            detail, "proof iat", f"{rules.max_ahead:.0f} s ahead at most", f"{min(iat, _FAR) - now:.0f} s ahead"
+        )
     if iat < now - rules.max_age:
-        return "the proof is too old (iat): make one for each request, and compare the clocks"
+        detail = "the proof is too old (iat): make one for each request, and compare the clocks"
+        return _fault(detail, "proof iat", f"{rules.max_age:.0f} s ago at most", f"{now - max(iat, -_FAR):.0f} s ago")
     return None
 
 
-def _binding_fault(claims: Mapping[str, object], request: ProvenRequest, thumbprint: str) -> str | None:
+def _fault(detail: str, check: str, expected: str, found: object) -> ProofFault:
+    text = found if isinstance(found, str) else "none" if found is None else json.dumps(found)
+    return ProofFault(detail, check, expected, text)
+
+
+def _without_query(url: object) -> object:
+    """Nobody has to read what stands in a query."""
+    return url.partition("?")[0] if isinstance(url, str) else url
+
+
+def _binding_fault(claims: Mapping[str, object], request: ProvenRequest, thumbprint: str) -> ProofFault | None:
     """The checks where an access token goes with the proof (§4.3 item 12)."""
     token = request.access_token
     if token is not None and claims.get("ath") != _base64url(hashlib.sha256(token).digest()):
-        return "the proof is for another access token (ath)"
+        found = "none" if claims.get("ath") is None else "that of another"
+        detail = "the proof is for another access token (ath)"
+        return _fault(detail, "proof ath", "the hash of the token that is sent", found)
     if request.thumbprint is not None and request.thumbprint != thumbprint:
-        return "the access token is bound to another key (cnf.jkt)"
+        detail = "the access token is bound to another key (cnf.jkt)"
+        return _fault(detail, "proof binding", f"the key {request.thumbprint}", thumbprint)
     return None
 
 

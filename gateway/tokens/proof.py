@@ -5,11 +5,11 @@ from __future__ import annotations
 import hmac
 from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Protocol
 
-from gateway.policy.denial import Denial, Reason
+from gateway.policy.denial import Denial, Reason, unmet
 from gateway.policy.forwarding import TrustedProxies
 from gateway.policy.model import BearerToken, Claims, Proof, RequestHead
 from gateway.tokens.dpop import DpopRules, ProofFault, ProvenRequest, check_proof
@@ -104,15 +104,15 @@ def prove(  # noqa: PLR0913, PLR0917 - what a proof is of
     bound = claims.confirmation
     if bound is None or bound.jkt is None:
         if token.scheme == "DPoP":
-            return _refused("the token is not bound to a DPoP key, and came under the scheme DPoP", terms)
+            return _refused("scheme", "Bearer, since the token is bound to no DPoP key", "DPoP", terms)
     elif token.scheme != "DPoP":
-        return _refused("the token is bound to a DPoP key, and came as a bearer token", terms)
+        return _refused("scheme", "DPoP, since the token is bound to a DPoP key", "Bearer", terms)
     elif (fault := _dpop_fault(token, bound.jkt, head, sender, terms, now)) is not None:
         return fault
     if bound is None:
         return NO_PROOFS
-    if bound.x5t_s256 is not None and not _has_certificate(bound.x5t_s256, head, sender, terms):
-        return Denial(Reason.PROOF_INVALID, "the token is bound to a certificate that the connection does not show")
+    if bound.x5t_s256 is not None and (shown := _certificate(head, sender, terms)) != bound.x5t_s256:
+        return unmet(Reason.PROOF_INVALID, "certificate", f"the one with SHA-256 {bound.x5t_s256}", shown or "none")
     given: dict[Proof, str | None] = {"dpop": bound.jkt, "mtls": bound.x5t_s256}
     return frozenset(proof for proof, thumbprint in given.items() if thumbprint is not None)
 
@@ -126,10 +126,10 @@ def _dpop_fault(  # noqa: PLR0913, PLR0917 - what a proof is checked against
         head.dpop, ProvenRequest(head.method, origin + path, token.value, thumbprint), terms.rules, now
     )
     if isinstance(proven, ProofFault):
-        return _refused(proven.detail, terms, wants_nonce=proven.wants_nonce)
+        return _refused(proven.check, proven.expected, proven.found, terms, wants_nonce=proven.wants_nonce)
     admission = terms.replays.admit(proven.digest, proven.until)
     if admission is Admission.REPLAYED:
-        return _refused("the proof was used before", terms)
+        return _refused("proof replay", "a proof that was not used before", "one that was", terms)
     if admission is Admission.FULL:
         return Denial(
             Reason.OVERLOADED, "no room to remember further proofs, and what is not remembered can be replayed"
@@ -137,11 +137,12 @@ def _dpop_fault(  # noqa: PLR0913, PLR0917 - what a proof is checked against
     return None
 
 
-def _has_certificate(expected: str, head: RequestHead, sender: Sender, terms: ProofTerms) -> bool:
+def _certificate(head: RequestHead, sender: Sender, terms: ProofTerms) -> str | None:
+    """The thumbprint of the certificate that the client showed, as `cnf` has it."""
     found = sender.client_certificate
     if found is None and terms.certificate_field and terms.trusted_proxies.trusts(sender.peer):
         found = _told(head.client_cert)
-    return found is not None and urlsafe_b64encode(found).rstrip(b"=").decode() == expected
+    return None if found is None else urlsafe_b64encode(found).rstrip(b"=").decode()
 
 
 def _told(values: tuple[bytes, ...]) -> bytes | None:
@@ -157,10 +158,9 @@ def _told(values: tuple[bytes, ...]) -> bytes | None:
         return None
 
 
-def _refused(detail: str, terms: ProofTerms, *, wants_nonce: bool = False) -> Denial:
-    return Denial(
-        Reason.PROOF_INVALID,
-        detail,
+def _refused(check: str, expected: str, found: str, terms: ProofTerms, *, wants_nonce: bool = False) -> Denial:
+    return replace(
+        unmet(Reason.PROOF_INVALID, check, expected, found),
         scheme="DPoP",
         error="use_dpop_nonce" if wants_nonce else None,
         parameters=(("algs", terms.algorithms),),

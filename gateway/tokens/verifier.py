@@ -16,7 +16,7 @@ from cachetools import FIFOCache
 
 from gateway.policy.claims import check_times
 from gateway.policy.decision import Evidence
-from gateway.policy.denial import Denial, Reason
+from gateway.policy.denial import Denial, Reason, unmet
 from gateway.policy.headers import identity_lines
 from gateway.policy.model import BearerToken, Claims, TrustedIssuer
 from gateway.policy.printable import printable
@@ -99,7 +99,12 @@ UNVERIFIED = (
 )
 
 
-_REVOKED = Denial(Reason.TOKEN_REVOKED, "its issuer has revoked the token, its client's tokens, or its key")
+_REVOKED = unmet(
+    Reason.TOKEN_REVOKED,
+    "revocation",
+    "not revoked by its issuer",
+    "the token, its client's tokens, or its key are revoked",
+)
 _NONE_AT_ALL: Mapping[str, RevokedTokens] = MappingProxyType({})
 
 

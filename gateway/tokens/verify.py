@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from gateway.policy.claims import check_claims, fits
-from gateway.policy.denial import Denial, Reason
+from gateway.policy.claims import ABSENT, check_claims, claim_at, fits, shown_claim
+from gateway.policy.denial import Denial, Reason, unmet
 from gateway.policy.model import BearerToken, Claims, TrustedIssuer
+from gateway.policy.printable import brief
 from gateway.tokens.compact import CompactToken, read_compact
 from gateway.tokens.keys import KeySet, VerificationKey
 
@@ -36,6 +37,8 @@ class Verification(NamedTuple):
     key: VerificationKey
     algorithm: str
 
+
+_LONGEST_KID = 80
 
 IssuersByIss = Mapping[str, tuple[TrustedIssuer, ...]]
 """The value of `iss` to the entries that take it: more than one where a shared issuer's tenants are told apart."""
@@ -99,18 +102,26 @@ def verify(
 def _untrusted(payload: Mapping[str, object], issuers: IssuersByIss) -> Denial:
     entries = issuers.get(str(payload.get("iss")), ())
     if entries:
-        names = ", ".join(entry.name for entry in entries)
-        return Denial(Reason.ISSUER_UNTRUSTED, f"the claims meet the conditions of none of {names}")
-    return Denial(Reason.ISSUER_UNTRUSTED, f"iss is none of {', '.join(issuers)}")
+        conditions = " or ".join(
+            f"{entry.name} ({', '.join(f'{path} {_either(values)}' for path, values in entry.conditions)})"
+            for entry in entries
+        )
+        paths = dict.fromkeys(path for entry in entries for path, _ in entry.conditions)
+        found = ", ".join(f"{path} {shown_claim(claim_at(payload, path))}" for path in paths)
+        return unmet(Reason.ISSUER_UNTRUSTED, "issuer", conditions, found)
+    return unmet(Reason.ISSUER_UNTRUSTED, "issuer", _either(issuers), shown_claim(payload.get("iss", ABSENT)))
+
+
+def _either(names: Iterable[object]) -> str:
+    return " or ".join(map(str, names))
 
 
 def _check_header(compact: CompactToken, issuer: TrustedIssuer) -> Denial | None:
     header = compact.header
     if header.alg not in issuer.algorithms:
-        expected = ", ".join(sorted(issuer.algorithms))
-        return Denial(Reason.ALGORITHM_NOT_ALLOWED, f"issuer {issuer.name} may sign with {expected}")
+        return unmet(Reason.ALGORITHM_NOT_ALLOWED, "algorithm", _either(sorted(issuer.algorithms)), header.alg)
     if issuer.token_types and header.typ not in issuer.token_types:
-        return Denial(Reason.CLAIM_INVALID, f"typ is none of {', '.join(sorted(issuer.token_types))}")
+        return unmet(Reason.CLAIM_INVALID, "type", _either(sorted(issuer.token_types)), header.typ or "none")
     return None
 
 
@@ -125,8 +136,13 @@ def _signing_key(
         if key.verifies(header.alg, compact.signing_input, compact.signature):
             return key
     if candidates:
-        detail = f"the signature is not that of the key {header.kid or '(only one)'}"
-        return Denial(Reason.SIGNATURE_INVALID, detail, issuer=issuer.name)
+        expected = f"that of {_named(header.kid)}"
+        return unmet(Reason.SIGNATURE_INVALID, "signature", expected, "another", issuer=issuer.name)
     if keys.knows(header.kid):
-        return Denial(Reason.ALGORITHM_NOT_ALLOWED, f"the key that the token names is not for {header.alg}")
+        found = f"{_named(header.kid)}, which is for another"
+        return unmet(Reason.ALGORITHM_NOT_ALLOWED, "key", f"one for {header.alg}", found)
     return UnknownKey(issuer.name, header.kid)
+
+
+def _named(kid: str | None) -> str:
+    return "the key without a name" if kid is None else f"the key {brief(kid, _LONGEST_KID)}"

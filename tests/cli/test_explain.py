@@ -236,7 +236,7 @@ CASES = {
     "another audience": Case(
         "audience_mismatch", token=token(aud="https://b.example"), advice=(AUDIENCE, "add https://b.example")
     ),
-    "no expiry": Case("claim_invalid", token=token(exp=None), advice=("exp is missing",)),
+    "no expiry": Case("claim_invalid", token=token(exp=None), advice=("expected exp, found none",)),
     "expired long ago": Case("token_expired", token=token(exp=NOW - 7200), advice=("get a new token",)),
     "expired just now": Case("token_expired", token=token(exp=NOW), advice=("leeway: 1s under issuers.main",)),
     "not yet valid": Case("token_not_yet_valid", token=token(nbf=NOW + 90), advice=("wait 1 min", "leeway: 91s")),
@@ -847,6 +847,7 @@ def test_every_refusal_that_a_request_can_meet_is_in_the_table() -> None:
         "upstream_busy",
         "credentials_unavailable",
         "authentication_insufficient",
+        "origin_untrusted",
     }
     told = {case.reason for case in CASES.values() if case.reason is not None}
     assert told == {reason.value for reason in Reason} - elsewhere - not_judged

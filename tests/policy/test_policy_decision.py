@@ -61,8 +61,8 @@ def test_the_detail_says_what_is_demanded_and_what_is_granted() -> None:
     some, none = decide(rule, Evidence(holding("x", "y"))), decide(rule, Evidence(holding()))
     assert isinstance(some, Denial)
     assert isinstance(none, Denial)
-    assert some.detail == "the route demands all of a b and one of c d; the token grants x y"
-    assert none.detail.endswith("the token grants none")
+    assert some.detail == "scopes: expected all of a b and one of c d, found x y"
+    assert none.detail.endswith("found none")
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,8 @@ def test_a_good_proof_is_taken_once() -> None:
     once = terms()
     claims, request = bound(thumbprint()), head(dpop())
     assert prove(TOKEN, claims, request, Connection(), once, NOW) == DPOP
-    assert refused(prove(TOKEN, claims, request, Connection(), once, NOW)).detail == "the proof was used before"
+    replayed = refused(prove(TOKEN, claims, request, Connection(), once, NOW))
+    assert (replayed.check, replayed.found) == ("proof replay", "one that was")
     assert prove(TOKEN, claims, head(dpop(jti="2")), Connection(), once, NOW) == DPOP
 
 

@@ -17,7 +17,7 @@ CONTRACT = """
 v ts request_id trace_id mode config_rev client_ip peer_ip method host path route query_keys http_version user_agent
 bytes_in bytes_out issuer client_id sub aud jti_hash kid alg token_exp token_kind scopes_required scopes_granted
 scopes_missing decision reason would_deny status upstream upstream_status retries ms_total ms_verify ms_upstream
-cache_hit aborted
+cache_hit aborted detail
 """
 
 
@@ -43,7 +43,7 @@ async def test_an_allowed_request_is_told_whole(gate: Gate) -> None:
         "issuer": ISSUER, "client_id": "nightly-batch", "sub": "batch", "aud": [AUDIENCE], "kid": "rsa", "alg": "RS256",
         "token_exp": NOW + 600, "token_kind": "jwt", "scopes_required": ["admin"], "scopes_granted": ["admin"],
         "scopes_missing": [], "decision": "allow", "reason": None, "would_deny": None, "status": 200, "upstream": "api",
-        "upstream_status": 200, "retries": 0, "cache_hit": False, "aborted": False,
+        "upstream_status": 200, "retries": 0, "cache_hit": False, "aborted": False, "detail": None,
     }  # fmt: skip
 
 
