@@ -133,7 +133,12 @@ class Gateway:
         if self._share is None:
             embedded = embedded_issuers(plan.embedded, self._log_key, clock, self._environ)
             self._reopen_others = await running.enter_async_context(embedded)
-        http = aiohttp.ClientSession(headers={"User-Agent": USER_AGENT}, cookie_jar=aiohttp.DummyCookieJar())
+        # Each user bounds its own requests; a common bound would let a slow issuer keep out the others.
+        http = aiohttp.ClientSession(
+            headers={"User-Agent": USER_AGENT},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            connector=aiohttp.TCPConnector(limit=0),
+        )
         running.push_async_callback(http.close)
         fetched = sources(plan, http, clock)
         proofs = assembly.proof_terms(plan, self._replays(running), self._log_key, clock)

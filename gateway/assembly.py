@@ -37,9 +37,15 @@ def rules(plan: Plan, sources: Sources, deadlines: Deadlines, log_key: bytes, pr
         revision=plan.revision,
         table=RouteTable(plan.routes),
         verifier=TokenVerifier(
-            issuers, sources.keys, capacity=plan.token_cache, log_key=log_key, revoked=sources.revoked
+            issuers,
+            sources.keys,
+            capacity=plan.token_cache,
+            log_key=log_key,
+            revoked=sources.revoked,
+            asked=sources.introspectors,
         ),
         keys=sources.keys,
+        introspectors=sources.introspectors,
         upstreams={
             name: Upstream(
                 upstream.settings,

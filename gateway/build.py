@@ -21,10 +21,11 @@ from gateway.config.gateway_file import (
 )
 from gateway.downstream.parties import ClientLimits
 from gateway.own_credentials import AssertionSettings, CredentialsSettings
-from gateway.plan import IssuerPlan, KeysFile, Plan, ProofPlan, UpstreamPlan
+from gateway.plan import IntrospectionPlan, IssuerPlan, KeysFile, NoKeysPlan, Plan, ProofPlan, UpstreamPlan
 from gateway.policy.model import Route, Rule, TokenFrom, TrustedIssuer, WebSocketTerms
 from gateway.policy.routes import METHODS
 from gateway.tls import ClientFiles, ServerFiles
+from gateway.tokens.introspector import IntrospectionSettings
 from gateway.tokens.key_source import KeySettings
 from gateway.tokens.revocations import FeedSettings
 from gateway.tokens.verifier import hash_key
@@ -59,7 +60,7 @@ def plan(config: GatewayConfig, base: Path, revision: str) -> Plan:
         connections=config.limits.connections,
         requests=config.limits.requests,
         client_limits=client_limits(config.limits),
-        issuers={name: _issuer(name, issuer, base, config.keys_cache) for name, issuer in config.issuers.items()},
+        issuers={name: _issuer(name, config, base) for name in config.issuers},
         credentials=own_credentials(config, base),
         embedded={name: base / one.embedded for name, one in config.issuers.items() if one.embedded is not None},
         upstreams={name: _upstream(name, upstream, base) for name, upstream in config.upstreams.items()},
@@ -67,9 +68,39 @@ def plan(config: GatewayConfig, base: Path, revision: str) -> Plan:
     )
 
 
-def _issuer(name: str, config: IssuerConfig, base: Path, cache: str | None) -> IssuerPlan:
-    fetched = keys(name, config, base, cache)
-    return IssuerPlan(trusted_issuer(name, config), fetched, feed(name, config, cache), config.keys_credentials)
+def _issuer(name: str, config: GatewayConfig, base: Path) -> IssuerPlan:
+    issuer, cache = config.issuers[name], config.keys_cache
+    return IssuerPlan(
+        terms=trusted_issuer(name, issuer),
+        keys=keys(name, issuer, base, cache),
+        feed=feed(name, issuer, cache),
+        keys_credentials=issuer.keys_credentials,
+        introspection=introspection(name, config, base),
+    )
+
+
+def introspection(name: str, config: GatewayConfig, base: Path) -> IntrospectionPlan | None:
+    """How an issuer is asked about tokens; None where it is not."""
+    issuer = config.issuers[name]
+    asked = issuer.introspection
+    if asked is None:
+        return None
+    client = credentials(asked.credentials, config.credentials[asked.credentials], base)
+    settings = IntrospectionSettings(
+        name=name,
+        issuer=issuer.issuer,
+        endpoint=asked.endpoint,
+        metadata=issuer.metadata,
+        client_id=client.client_id,
+        signed=asked.jwt,
+        jwts=asked.jwt_tokens,
+        keep=asked.cache.active_for,
+        keep_inactive=asked.cache.negative_for,
+        most_inactive=asked.cache.size,
+        at_once=asked.max_requests,
+        timeout=asked.timeout,
+    )
+    return IntrospectionPlan(settings, client, asked.present == "token")
 
 
 def _upstream(name: str, config: UpstreamConfig, base: Path) -> UpstreamPlan:
@@ -77,9 +108,11 @@ def _upstream(name: str, config: UpstreamConfig, base: Path) -> UpstreamPlan:
 
 
 def own_credentials(config: GatewayConfig, base: Path) -> dict[str, CredentialsSettings]:
-    """The gateway's own credentials, as far as some other part names them."""
+    """The gateway's own credentials, as far as some other part needs a token of theirs."""
     named = {upstream.credentials for upstream in config.upstreams.values()}
     named |= {issuer.keys_credentials for issuer in config.issuers.values()}
+    asking = [issuer.introspection for issuer in config.issuers.values() if issuer.introspection is not None]
+    named |= {introspection.credentials for introspection in asking if introspection.present == "token"}
     return {name: credentials(name, one, base) for name, one in config.credentials.items() if name in named}
 
 
@@ -131,6 +164,7 @@ def route(config: RouteConfig, issuers: Mapping[str, IssuerConfig]) -> Route:
     rule = Rule(
         public=config.public,
         issuers=frozenset(config.issuers or issuers),
+        asks=next((name for name in config.issuers or issuers if issuers[name].introspection is not None), None),
         all_of=() if scopes is None else scopes.all_of,
         any_of=() if scopes is None else scopes.any_of,
         require_proof=config.require_proof,
@@ -224,8 +258,11 @@ def _ejection(config: EjectionConfig, *, alone: bool) -> EjectionSettings:
     return EjectionSettings(config.failures, config.seconds, longest, config.count_5xx)
 
 
-def keys(name: str, config: IssuerConfig, base: Path, cache: str | None = None) -> KeySettings | KeysFile:
+def keys(name: str, config: IssuerConfig, base: Path, cache: str | None = None) -> KeySettings | KeysFile | NoKeysPlan:
     """Where an issuer's keys come from; `cache` is the folder where those are kept that were fetched."""
+    asked = config.introspection
+    if asked is not None and asked.jwt_tokens != "verify" and not asked.jwt:
+        return NoKeysPlan(name)
     if config.jwks_file is not None:
         return KeysFile(name, base / config.jwks_file)
     return KeySettings(

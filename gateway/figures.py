@@ -9,6 +9,7 @@ from gateway import __version__
 from gateway.access.writer import AccessLog
 from gateway.admin.snapshot import (
     CredentialsSnapshot,
+    IntrospectionSnapshot,
     IssuerSnapshot,
     RevocationsSnapshot,
     Snapshot,
@@ -96,7 +97,15 @@ class Figures:
             clock_ahead=status.clock_ahead,
             clock_ahead_by_tokens=self.rules.verifier.clock_ahead(name, self.clock()),
             unknown_keys_per_minute=status.unknown_keys_per_minute,
+            introspection=self._introspection(name),
         )
+
+    def _introspection(self, name: str) -> IntrospectionSnapshot | None:
+        introspector = self.rules.introspectors.get(name)
+        if introspector is None:
+            return None
+        recalled = self.counters.opaque_recalled[name]
+        return IntrospectionSnapshot(**asdict(introspector.status), recalled=recalled)
 
 
 def _tls(tls: ServerTls) -> TlsSnapshot:

@@ -22,6 +22,7 @@ from gateway.client import (
 from gateway.client.assertions import SharedSecret
 from gateway.client.authentication import AuthenticationMethod
 from gateway.client.client_keys import ClientKey, certificate_members, read_key
+from gateway.client.introspection_request import Questioner
 from gateway.tls import ClientFiles, TlsFileError, client_context
 
 
@@ -100,6 +101,20 @@ def token_source(settings: CredentialsSettings, http: aiohttp.ClientSession, clo
     issuer, endpoint = settings.issuer, settings.token_endpoint
     client = TokenClient(http, token_request(settings), clock, issuer=issuer, token_endpoint=endpoint)
     return TokenSource(settings.name, client.obtain, timeout=settings.timeout, clock=clock)
+
+
+def questioner(settings: CredentialsSettings, token: TokenSource | None) -> Questioner:
+    """The client as one that asks about tokens, by a token of its own where there is one.
+
+    Raises:
+        CredentialsError: a file or the secret can't be used.
+    """
+    return Questioner(
+        client=_credentials(settings) if token is None else None,
+        token=token,
+        tls=_tls(settings.tls),
+        shows_certificate=settings.tls is not None and settings.tls.certificate is not None,
+    )
 
 
 def token_request(settings: CredentialsSettings) -> TokenRequest:

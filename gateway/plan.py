@@ -16,6 +16,7 @@ from gateway.own_credentials import CredentialsSettings
 from gateway.policy.forwarding import Network
 from gateway.policy.model import Route, TrustedIssuer
 from gateway.tls import ClientFiles, ServerFiles
+from gateway.tokens.introspector import IntrospectionSettings
 from gateway.tokens.key_source import KeySettings
 from gateway.tokens.revocations import FeedSettings
 from gateway.upstream.settings import UpstreamSettings
@@ -35,6 +36,32 @@ class KeysFile:
 
 
 @dataclass(frozen=True, slots=True)
+class NoKeysPlan:
+    """An issuer needs no keys: no token of it is verified with one.
+
+    Attributes:
+        name: the issuer's key in the configuration.
+    """
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class IntrospectionPlan:
+    """An issuer is asked about tokens.
+
+    Attributes:
+        settings: how.
+        client: who the gateway is there.
+        by_token: whether a token authenticates it, in place of the client itself.
+    """
+
+    settings: IntrospectionSettings
+    client: CredentialsSettings
+    by_token: bool
+
+
+@dataclass(frozen=True, slots=True)
 class IssuerPlan:
     """An issuer whose tokens are taken.
 
@@ -43,12 +70,14 @@ class IssuerPlan:
         keys: where its keys come from.
         feed: how its revocations are followed; None where nobody wants to know them.
         keys_credentials: name of the gateway's own credentials that a fetch of keys bears; None for none.
+        introspection: how it is asked about opaque tokens; None where none are taken.
     """
 
     terms: TrustedIssuer
-    keys: KeySettings | KeysFile
+    keys: KeySettings | KeysFile | NoKeysPlan
     feed: FeedSettings | None
     keys_credentials: str | None = None
+    introspection: IntrospectionPlan | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ from gateway.policy.model import Route
 from gateway.policy.resource_metadata import resource_path
 from gateway.recorder import Recorder
 from gateway.rules import UNKNOWN, Familiar, Known, Rules, familiar, judge, without_key
+from gateway.tokens.introspection import UnknownToken
+from gateway.tokens.verifier import VerifiedToken
 from gateway.tokens.verify import UnknownKey
 from gateway.upstream.pool import Upstream
 
@@ -94,6 +96,8 @@ class Proxy:
             exchange.head, exchange.client, rules.table, rules.verifier, rules.proofs, self._clock(), known
         )
         outcome = judgement.outcome
+        if looked and judgement.cached:
+            exchange.judgement = judgement._replace(cached=False)
         if isinstance(outcome, Allow) and judgement.route is not None:
             self._let_in(exchange, judgement.route)
         elif isinstance(outcome, UnknownKey):
@@ -102,6 +106,11 @@ class Proxy:
             else:
                 exchange.wait()
                 self._later(exchange, self._look_for_key(exchange, outcome))
+        elif isinstance(outcome, UnknownToken):
+            if looked:
+                exchange.refuse(Denial(Reason.INTROSPECTION_UNAVAILABLE, "the issuer's answer was out of date at once"))
+            else:
+                self._ask_issuer(exchange, outcome)
         elif isinstance(outcome, Denial):
             if outcome.issuer is None or looked or not rules.keys[outcome.issuer].may_have_changed:
                 exchange.refuse(outcome)
@@ -146,6 +155,25 @@ class Proxy:
         if not exchange.over:
             self._travel(exchange, looked=True)
             exchange.go_on()
+
+    def _ask_issuer(self, exchange: Exchange, unknown: UnknownToken) -> None:
+        rules = exchange.rules
+        asked = rules.introspectors[unknown.issuer].ask(unknown, rules.verifier.admit)
+        if isinstance(asked, Denial):
+            exchange.refuse(asked)
+        else:
+            exchange.wait()
+            self._later(exchange, self._wait_for_issuer(exchange, asked))
+
+    async def _wait_for_issuer(self, exchange: Exchange, asked: asyncio.Future[VerifiedToken | Denial]) -> None:
+        answer = await asked
+        if exchange.over:
+            return
+        if isinstance(answer, Denial):
+            exchange.refuse(answer)
+        else:
+            self._travel(exchange, looked=True)
+        exchange.go_on()
 
     def _later(self, exchange: Exchange, journey: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(_guarded(exchange, journey))

@@ -47,6 +47,8 @@ class Counters:
         durations: requests in each bucket of BUCKETS, and beyond; with their sum in seconds.
         retries: requests that were sent again because a kept connection had died.
         aborted: answers that were cut off, or that the client did not wait for.
+        verified: tokens that were verified, and those that had been before (recalled).
+        opaque_recalled: by issuer, those of them that are opaque.
     """
 
     def __init__(self) -> None:
@@ -57,6 +59,7 @@ class Counters:
         self.aborted = 0
         self.verified = 0
         self.recalled = 0
+        self.opaque_recalled: Counter[str] = Counter()
 
 
 class Recorder:
@@ -108,6 +111,9 @@ class Recorder:
         if judgement.cached is not None:
             counters.recalled += judgement.cached
             counters.verified += not judgement.cached
+            token = judgement.token
+            if token is not None and token.thumbprint is None and judgement.cached:
+                counters.opaque_recalled[token.claims.issuer_name] += 1
 
 
 def render(exchange: Exchange, seconds: float) -> bytes:

@@ -19,6 +19,8 @@ from gateway.policy.printable import brief
 from gateway.policy.resource_metadata import ResourceMetadata
 from gateway.policy.routes import RouteTable
 from gateway.policy.token_from import as_authorization
+from gateway.tokens.introspection import UnknownToken
+from gateway.tokens.introspector import Introspector
 from gateway.tokens.key_source import KeySource
 from gateway.tokens.proof import ProofTerms, Sender, prove
 from gateway.tokens.verifier import TokenVerifier, VerifiedToken
@@ -35,6 +37,7 @@ class Rules:
         table: the routes.
         verifier: verifies tokens with the keys at hand.
         keys: where each issuer's keys come from.
+        introspectors: ask the issuers that are asked about tokens, by name.
         upstreams: by name.
         realm: named in challenges.
         metadata: what is told of the protected resource; None where nothing is.
@@ -46,6 +49,7 @@ class Rules:
     table: RouteTable
     verifier: TokenVerifier
     keys: Mapping[str, KeySource]
+    introspectors: Mapping[str, Introspector]
     upstreams: Mapping[str, Upstream]
     realm: str
     trusted_proxies: TrustedProxies
@@ -57,14 +61,15 @@ class Judgement(NamedTuple):
     """What was found out about a request, as far as the journey went.
 
     Attributes:
-        outcome: the decision, or UnknownKey where the issuer's keys have to be looked for first.
+        outcome: the decision; UnknownKey where the issuer's keys have to be looked for first, UnknownToken where it has
+            to be asked about the token.
         route: the route that matched.
         token: the verified token.
         cached: whether its verification was remembered; None where no token was looked at.
         seconds: that verification took.
     """
 
-    outcome: Allow | Denial | UnknownKey
+    outcome: Allow | Denial | UnknownKey | UnknownToken
     route: Route | None = None
     token: VerifiedToken | None = None
     cached: bool | None = None
@@ -107,8 +112,8 @@ def judge(  # noqa: PLR0913, PLR0917 - the journey's whole luggage
             return Judgement(found, route)
         head, known = found, UNKNOWN
     started = time.perf_counter()
-    verified: VerifiedToken | UnknownKey | Denial | None
-    if known.token is not None and verifier.holds(known.token, now):
+    verified: VerifiedToken | UnknownKey | UnknownToken | Denial | None
+    if known.token is not None and (known.route or _is_of(rule, known.token)) and verifier.holds(known.token, now):
         verified = known.token
     else:
         verified = _recall(head, verifier, now)
@@ -118,9 +123,9 @@ def judge(  # noqa: PLR0913, PLR0917 - the journey's whole luggage
         if isinstance(token, Denial):
             return Judgement(_challenged(token, rule, proofs), route)
         as_bearer = token.scheme == "Bearer"
-        verified = None if as_bearer else verifier.recall(token, now)
+        verified = None if as_bearer and rule.asks is None else verifier.recall(token, now, rule.asks)
         cached = verified is not None
-        verified = verified or verifier.verify(token, now)
+        verified = verified or verifier.verify(token, now, rule.asks)
     if not isinstance(verified, VerifiedToken):
         return Judgement(verified, route, None, cached, time.perf_counter() - started)
     if as_bearer and verified.claims.confirmation is None and not rule.is_demanding:
@@ -153,6 +158,11 @@ def _judge_sender(  # noqa: PLR0913, PLR0917 - as above
     if isinstance(outcome, Denial) and outcome.scheme == "DPoP":
         return replace(outcome, parameters=(("algs", proofs.algorithms),))
     return outcome
+
+
+def _is_of(rule: Rule, token: VerifiedToken) -> bool:
+    """Whether what is known of a token counts on this route: of an opaque one, another issuer may tell otherwise."""
+    return token.thumbprint is not None or token.claims.issuer_name == rule.asks
 
 
 def _challenged(denial: Denial, rule: Rule, proofs: ProofTerms) -> Denial:

@@ -1,4 +1,4 @@
-"""What is fetched beside the requests: issuers' keys, what they revoke, and tokens of the gateway's own."""
+"""What is asked of others: issuers' keys, what they revoke, what opaque tokens mean, tokens of the gateway's own."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import aiohttp
 
 from gateway.background import in_background
 from gateway.client import TokenSource
-from gateway.own_credentials import CredentialsError, CredentialsSettings, token_source
-from gateway.plan import IssuerPlan, KeysFile, Plan
+from gateway.client.introspection_request import JSON, SIGNED, IntrospectionClient
+from gateway.own_credentials import CredentialsError, CredentialsSettings, questioner, token_source
+from gateway.plan import IntrospectionPlan, IssuerPlan, KeysFile, NoKeysPlan, Plan
 from gateway.starting import BadFileError
-from gateway.tokens.key_source import KeySettings, KeySource, RemoteKeys, StaticKeys
+from gateway.tokens.introspector import Introspector
+from gateway.tokens.key_source import KeySettings, KeySource, NoKeys, RemoteKeys, StaticKeys
 from gateway.tokens.keys import KeySetError
 from gateway.tokens.revocations import RevocationFeed, follow
 from gateway.tokens.revoked import RevokedTokens
@@ -27,11 +29,13 @@ class Sources:
     """All of them; each mapping is by the name in the configuration.
 
     Attributes:
+        introspectors: ask the issuers that are asked about tokens.
         revoked: what the feeds have told so far.
     """
 
     credentials: Mapping[str, TokenSource]
     keys: Mapping[str, KeySource]
+    introspectors: Mapping[str, Introspector]
     feeds: Mapping[str, RevocationFeed]
     revoked: Mapping[str, RevokedTokens]
 
@@ -40,6 +44,8 @@ class Sources:
         for source in self.credentials.values():
             running.push_async_callback(source.close)
             source.start()
+        for introspector in self.introspectors.values():
+            running.push_async_callback(introspector.close)
         first = [asyncio.create_task(source.look_for(None)) for source in self.keys.values()]
         running.push_async_callback(in_background(*(source.run() for source in self.keys.values())))
         await asyncio.gather(*first)
@@ -56,7 +62,13 @@ def sources(plan: Plan, http: aiohttp.ClientSession, clock: Clock) -> Sources:
     credentials = token_sources(plan.credentials, http, clock)
     keys = key_sources(plan.issuers, http, clock, credentials)
     revoked: dict[str, RevokedTokens] = {}
-    return Sources(credentials, keys, revocation_feeds(plan.issuers.values(), keys, http, clock, revoked), revoked)
+    return Sources(
+        credentials,
+        keys,
+        introspectors(plan.issuers, keys, http, clock, credentials),
+        revocation_feeds(plan.issuers.values(), keys, http, clock, revoked),
+        revoked,
+    )
 
 
 def token_sources(
@@ -97,14 +109,65 @@ def key_sources(
     return sources
 
 
+def introspectors(
+    issuers: Mapping[str, IssuerPlan],
+    keys: Mapping[str, KeySource],
+    http: aiohttp.ClientSession,
+    clock: Clock,
+    credentials: Mapping[str, TokenSource],
+) -> dict[str, Introspector]:
+    """What asks each issuer about tokens, where it is asked; nothing is asked yet.
+
+    Raises:
+        BadFileError: a file or a secret of the gateway's own credentials can't be used.
+    """
+    asking = {}
+    for name, issuer in issuers.items():
+        if issuer.introspection is not None:
+            settings = issuer.introspection.settings
+            client = introspection_client(issuer.introspection, http, clock, credentials)
+            asking[name] = Introspector(settings, issuer.terms, client, keys[name], clock)
+    return asking
+
+
+def introspection_client(
+    plan: IntrospectionPlan, http: aiohttp.ClientSession, clock: Clock, credentials: Mapping[str, TokenSource]
+) -> IntrospectionClient:
+    """What asks one issuer.
+
+    Raises:
+        BadFileError: a file or a secret can't be used.
+    """
+    settings, client = plan.settings, plan.client
+    try:
+        asks = questioner(client, credentials[client.name] if plan.by_token else None)
+    except CredentialsError as error:
+        raise BadFileError(f"credentials.{client.name}.{error}") from error
+    return IntrospectionClient(
+        http,
+        asks,
+        clock,
+        issuer=settings.issuer,
+        endpoint=settings.endpoint,
+        metadata=settings.metadata,
+        accept=SIGNED if settings.signed else JSON,
+        seconds=settings.timeout,
+    )
+
+
 def key_source(
-    keys: KeySettings | KeysFile, http: aiohttp.ClientSession, clock: Clock, credentials: TokenSource | None = None
+    keys: KeySettings | KeysFile | NoKeysPlan,
+    http: aiohttp.ClientSession,
+    clock: Clock,
+    credentials: TokenSource | None = None,
 ) -> KeySource:
     """Where one issuer's keys come from.
 
     Raises:
         KeySetError: they are in a file that can't be used.
     """
+    if isinstance(keys, NoKeysPlan):
+        return NoKeys(keys.name)
     if isinstance(keys, KeysFile):
         return StaticKeys(keys.name, keys.path, clock)
     return RemoteKeys(keys, http, clock, credentials)

@@ -72,6 +72,7 @@ def _tokens(snapshot: Snapshot) -> Iterator[Metric]:
 def _issuers(snapshot: Snapshot) -> Iterator[Metric]:
     yield from _keys(snapshot)
     yield from _revocations(snapshot)
+    yield from _introspection(snapshot)
 
 
 def _keys(snapshot: Snapshot) -> Iterator[Metric]:
@@ -127,6 +128,32 @@ def _revocations(snapshot: Snapshot) -> Iterator[Metric]:
             answered.add_metric((issuer.name,), told.answered_at or 0)
             healthy.add_metric((issuer.name,), told.error is None and told.answered_at is not None)
     yield from (count, answered, healthy)
+
+
+def _introspection(snapshot: Snapshot) -> Iterator[Metric]:
+    """Of the issuers that are asked about tokens."""
+    tokens = CounterMetricFamily(
+        "scopegate_introspection_tokens",
+        "Tokens that the issuer is asked about, by what came of it.",
+        labels=("issuer", "outcome"),
+    )
+    requests = CounterMetricFamily(
+        "scopegate_introspection_requests", "Questions that were sent to the issuer.", labels=("issuer",)
+    )
+    answered = GaugeMetricFamily(
+        "scopegate_introspection_answered_timestamp_seconds", "When the issuer last answered.", labels=("issuer",)
+    )
+    healthy = GaugeMetricFamily(
+        "scopegate_introspection_healthy", "1 unless the last question brought nothing.", labels=("issuer",)
+    )
+    for issuer in snapshot.issuers:
+        if (told := issuer.introspection) is not None:
+            requests.add_metric((issuer.name,), told.asked)
+            for outcome in ("recalled", "inactive", "failed", "crowded"):
+                tokens.add_metric((issuer.name, outcome), getattr(told, outcome))
+            answered.add_metric((issuer.name,), told.answered_at or 0)
+            healthy.add_metric((issuer.name,), told.error is None)
+    yield from (requests, tokens, answered, healthy)
 
 
 def _credentials(snapshot: Snapshot) -> Metric:

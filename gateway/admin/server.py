@@ -105,6 +105,7 @@ def status(snapshot: Snapshot) -> dict[str, object]:
         _tell_times(target, ("ejected_until", "failed_at"))
     for issuer in shown["issuers"]:
         _tell_times(issuer["revocations"], ("answered_at",))
+        _tell_times(issuer["introspection"], ("answered_at",))
     return shown
 
 

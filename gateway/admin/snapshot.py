@@ -22,6 +22,29 @@ class RevocationsSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class IntrospectionSnapshot:
+    """How an issuer answers questions about tokens.
+
+    Attributes:
+        asked: questions that were sent.
+        failed: that brought nothing.
+        crowded: tokens that were not asked about because too many questions were under way.
+        inactive: tokens that were refused, those included of which it was remembered.
+        recalled: requests whose token was remembered as active.
+        answered_at: when a question last brought an answer, in seconds since the epoch, None for never.
+        error: why the last question brought nothing, None where it brought an answer.
+    """
+
+    asked: int
+    failed: int
+    crowded: int
+    inactive: int
+    recalled: int
+    answered_at: float | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class IssuerSnapshot:
     """An issuer's keys; times in seconds since the epoch, None for never. It may have no feed of revocations.
 
@@ -31,6 +54,7 @@ class IssuerSnapshot:
         clock_ahead: seconds by which the issuer's clock is ahead of ours, by the Date of its last answer.
         clock_ahead_by_tokens: the same by the freshest of its tokens lately: never too high; too low if all were old.
         unknown_keys_per_minute: how often within the last minute.
+        introspection: how it answers questions about tokens; None where it is not asked.
     """
 
     name: str
@@ -44,6 +68,7 @@ class IssuerSnapshot:
     refresh_at: float | None = None
     unknown_keys: int = 0
     clock_ahead: float | None = None
+    introspection: IntrospectionSnapshot | None = None
     clock_ahead_by_tokens: float | None = None
     unknown_keys_per_minute: int = 0
 

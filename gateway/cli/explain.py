@@ -18,7 +18,7 @@ from gateway.access.query import parse_moment
 from gateway.cli.check import BAD_CONFIGURATION, examine
 from gateway.config.gateway_file import GatewayConfig
 from gateway.explain.grounds import GroundsError, lay
-from gateway.explain.judging import Findings, NoKeys, judge_claims, judge_request
+from gateway.explain.judging import Findings, NoAnswer, NoKeys, judge_claims, judge_request
 from gateway.explain.reading import Request
 from gateway.explain.telling import tell
 from gateway.explain.view import as_json as to_json, show
@@ -80,6 +80,18 @@ def _claims(ctx: click.Context, _param: click.Parameter, file: BinaryIO | None) 
         raise click.BadParameter(f"{error}: write the claims as one JSON object.") from None
 
 
+def _answer(_ctx: click.Context, _param: click.Parameter, file: BinaryIO | None) -> dict[str, object] | None:
+    if file is None:
+        return None
+    try:
+        answer = read_object(_read(file))
+    except JsonError as error:
+        raise click.BadParameter(f"{error}: give the introspection endpoint's answer as one JSON object.") from None
+    if not isinstance(answer.get("active"), bool):
+        raise click.BadParameter("it has no member 'active' that is true or false (RFC 7662 §2.2).")
+    return answer
+
+
 def _read(file: BinaryIO) -> bytes:
     content = file.read(LARGEST_FILE + 1)
     if len(content) > LARGEST_FILE:
@@ -119,6 +131,13 @@ def _moment(_ctx: click.Context, _param: click.Parameter, text: str | None) -> f
     callback=_claims,
     help='The file that holds a token\'s claims as JSON; "-" is standard input. They are judged without a signature.',
 )
+@click.option(
+    "--introspection",
+    "answer",
+    type=click.File("rb"),
+    callback=_answer,
+    help="The file that holds what the issuer tells of an opaque token, as JSON. [default: the issuer is asked]",
+)
 @click.option("--host", metavar="HOST", callback=_one_line, help="The request's Host. [default: the gateway's address]")
 @click.option(
     "--header", "fields", metavar="'NAME: VALUE'", multiple=True, callback=_header, help="A field; repeatable."
@@ -132,6 +151,7 @@ def explain(  # noqa: PLR0913 - one parameter an option
     file: Path,
     token: bytes | None,
     claims: dict[str, object] | None,
+    answer: dict[str, object] | None,
     host: str | None,
     fields: tuple[tuple[str, str], ...],
     now: float,
@@ -147,9 +167,11 @@ def explain(  # noqa: PLR0913 - one parameter an option
     logging.basicConfig(stream=sys.stderr, level=logging.ERROR, format="%(message)s")
     config = _configuration(file)
     request = Request(method, path, _with_host(fields, host, str(config.listen)), token)
-    findings = _judged(file, config, request, claims, now)
+    findings = _judged(file, config, request, claims, answer, now)
     if isinstance(findings, NoKeys):
         _end(f"scopegate explain: {_unreachable(findings, config)}", CANNOT_REACH)
+    if isinstance(findings, NoAnswer):
+        _end(f"scopegate explain: {_silent(findings)}", CANNOT_REACH)
     explanation = tell(findings)
     if as_json:
         click.echo(json.dumps(to_json(explanation)))
@@ -173,14 +195,19 @@ def _with_host(fields: tuple[tuple[str, str], ...], host: str | None, address: s
     return (("Host", host if host is not None else address), *fields)
 
 
-def _judged(
-    file: Path, config: GatewayConfig, request: Request, claims: dict[str, object] | None, now: float
-) -> Findings | NoKeys:
+def _judged(  # noqa: PLR0913, PLR0917 - all that is judged
+    file: Path,
+    config: GatewayConfig,
+    request: Request,
+    claims: dict[str, object] | None,
+    answer: dict[str, object] | None,
+    now: float,
+) -> Findings | NoKeys | NoAnswer:
     grounds = lay(file, config, os.environ)
     try:
         if claims is not None:
             return asyncio.run(judge_claims(grounds, request, claims, now))
-        return asyncio.run(judge_request(grounds, request, now))
+        return asyncio.run(judge_request(grounds, request, now, answer))
     except GroundsError as error:
         _end(str(error), BAD_CONFIGURATION)
 
@@ -191,6 +218,14 @@ def _unreachable(missing: NoKeys, config: GatewayConfig) -> str:
     return (
         f"the issuer {missing.issuer} gives no keys ({shown(missing.detail)}), so the token cannot be judged; "
         f"a gateway without them answers 503 keys_unavailable: {remedy}, or use --claims"
+    )
+
+
+def _silent(missing: NoAnswer) -> str:
+    return (
+        f"the issuer {missing.issuer} tells nothing of the token ({shown(missing.detail)}), so it cannot be judged; "
+        "a gateway that gets no answer says 503 introspection_unavailable: look after the endpoint and the credentials "
+        f"that issuers.{missing.issuer}.introspection names, or give the answer with --introspection"
     )
 
 

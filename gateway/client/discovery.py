@@ -11,13 +11,16 @@ from gateway.client.fetch import JsonAnswer, MalformedAnswer, Unreachable, fetch
 
 _OAUTH = "/.well-known/oauth-authorization-server"
 _OPENID = "/.well-known/openid-configuration"
+_MEMBERS = ("token_endpoint", "jwks_uri", "revocations_uri", "introspection_endpoint")
+_ALIASES = ("token_endpoint", "introspection_endpoint")
 
 
 @dataclass(frozen=True, slots=True)
 class IssuerMetadata:
     """The members that are of use here; None for what the issuer does not tell.
 
-    `mtls_token_endpoint` is where clients go that show a certificate, if that is elsewhere (RFC 8705 §5);
+    `mtls_token_endpoint` and `mtls_introspection_endpoint` are where clients go that show a certificate, if that is
+    elsewhere (RFC 8705 §5);
     `revocations_uri` where an issuer of this kind tells what it revoked.
     """
 
@@ -27,6 +30,8 @@ class IssuerMetadata:
     scopes_supported: tuple[str, ...] = ()
     mtls_token_endpoint: str | None = None
     revocations_uri: str | None = None
+    introspection_endpoint: str | None = None
+    mtls_introspection_endpoint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +107,8 @@ def _metadata(answer: JsonAnswer, url: str, issuer: str) -> IssuerMetadata | Dis
 
 def _endpoints(document: dict[str, Any], url: str, issuer: str) -> IssuerMetadata | DiscoveryFailure:
     aliases = document.get("mtls_endpoint_aliases")
-    told = {name: document.get(name) for name in ("token_endpoint", "jwks_uri", "revocations_uri")}
-    told["mtls_token_endpoint"] = aliases.get("token_endpoint") if isinstance(aliases, dict) else None
+    told = {name: document.get(name) for name in _MEMBERS}
+    told |= {f"mtls_{name}": aliases.get(name) if isinstance(aliases, dict) else None for name in _ALIASES}
     for name, endpoint in told.items():
         if not (endpoint is None or isinstance(endpoint, str)):
             return MalformedAnswer(f"{url}: {name} is no string")

@@ -1,4 +1,4 @@
-"""Fetching one JSON document from an authorization server: bounded in time and size, never redirected."""
+"""Fetching one document, mostly JSON, from an authorization server: bounded in time and size, never redirected."""
 
 import ipaddress
 import json
@@ -42,6 +42,15 @@ class MalformedAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class BodyAnswer:
+    """An HTTP status, the body, and the header fields."""
+
+    status: int
+    body: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class JsonAnswer:
     """An HTTP status, the JSON object of the body (None where it is none), and the header fields."""
 
@@ -60,17 +69,35 @@ async def fetch_json(  # noqa: PLR0913 - what a request may differ in, each by i
     tls: ssl.SSLContext | None = None,
     most_bytes: int = MOST_BYTES,
 ) -> JsonAnswer | Unreachable | MalformedAnswer:
+    """Like `fetch_body`, for a JSON object."""
+    answer = await fetch_body(
+        http, url, data=data, headers=_JSON | dict(headers or {}), seconds=seconds, tls=tls, most_bytes=most_bytes
+    )
+    if not isinstance(answer, BodyAnswer):
+        return answer
+    return _json_answer(url, answer.status, answer.body, answer.headers)
+
+
+async def fetch_body(  # noqa: PLR0913 - what a request may differ in, each by its name
+    http: aiohttp.ClientSession,
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    data: Mapping[str, str] | None = None,
+    seconds: float = SECONDS,
+    tls: ssl.SSLContext | None = None,
+    most_bytes: int = MOST_BYTES,
+) -> BodyAnswer | Unreachable | MalformedAnswer:
     """GET a document, or POST `data` as a form, and read the answer: `most_bytes`, within `seconds` in all.
 
     A redirect is no answer: whoever can redirect could lead credentials astray. `tls` is what the system trusts unless
     given.
     """
     timeout = aiohttp.ClientTimeout(total=seconds)
-    fields = _JSON | dict(headers or {})
     method = "GET" if data is None else "POST"
     try:
         async with http.request(
-            method, url, data=data, headers=fields, timeout=timeout, allow_redirects=False, ssl=tls or True
+            method, url, data=data, headers=headers, timeout=timeout, allow_redirects=False, ssl=tls or True
         ) as answer:
             if 300 <= answer.status < 400 and answer.status != HTTPStatus.NOT_MODIFIED:
                 return MalformedAnswer(f"{url} redirects, and redirects are not followed")
@@ -82,8 +109,12 @@ async def fetch_json(  # noqa: PLR0913 - what a request may differ in, each by i
     except (aiohttp.ClientError, OSError) as error:
         return Unreachable(f"{url} cannot be reached: {_reason(error)}")
     if body is None:
-        return MalformedAnswer(f"{url} answered with more than {most_bytes >> 20} MiB")
-    return _json_answer(url, answer.status, body, answer.headers)
+        return MalformedAnswer(f"{url} answered with more than {_size(most_bytes)}")
+    return BodyAnswer(answer.status, body, answer.headers)
+
+
+def _size(number: int) -> str:
+    return f"{number >> 20} MiB" if number >= 1 << 20 else f"{number >> 10} KiB"
 
 
 def printable(text: str) -> str:

@@ -128,6 +128,7 @@ def credentials_check(document: Document) -> list[ConfigError]:
     root = mapping(document.data)
     faults = [fault for name, section in sections(root, "credentials") for fault in _consistent(name, section)]
     faults += [*_named(root, "issuers", "keys_credentials"), *_named(root, "upstreams", "credentials")]
+    faults += [*_asking(root)]
     faults += [*_keys_are_fetched(root), *_sent_instead(root)]
     return in_file_order([document.error(path, masked(document, path, message)) for path, message in faults])
 
@@ -159,6 +160,22 @@ def _named(root: Mapping[str, Any], part: str, key: str) -> Iterator[Fault]:
         named = section.get(key)
         if isinstance(named, str) and named not in known:
             yield (part, name, key), f"{named!r} is not there: {nearest(named, known, 'credentials')}"
+
+
+def _asking(root: Mapping[str, Any]) -> Iterator[Fault]:
+    """Who asks about tokens has credentials, and keys for answers that are signed."""
+    known = mapping(root.get("credentials"))
+    for name, issuer in sections(root, "issuers"):
+        section = mapping(issuer.get("introspection"))
+        path: Path = ("issuers", name, "introspection")
+        named = section.get("credentials")
+        if isinstance(named, str) and named not in known:
+            yield (*path, "credentials"), f"{named!r} is not there: {nearest(named, known, 'credentials')}"
+        keyless = section.get("jwt_tokens") in ("ask", "refuse") and str(section.get("jwt")).lower() != "true"
+        for key in ("jwks_uri", "jwks_file", "keys_credentials"):
+            if keyless and key in issuer:
+                why = f"has no effect: with introspection.jwt_tokens: {section['jwt_tokens']} no keys are needed"
+                yield ("issuers", name, key), f"{why}; remove it, or write jwt_tokens: verify"
 
 
 def _keys_are_fetched(root: Mapping[str, Any]) -> Iterator[Fault]:

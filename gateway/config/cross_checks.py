@@ -116,6 +116,7 @@ def _routes(root: Mapping[str, Any]) -> Iterator[Fault]:
             yield (*path, "id"), f"is the same as that of routes[{first[name]}]: each route needs its own"
         yield from _demand(root, path, route)
         yield from _names(root, path, route)
+        yield from _one_is_asked(root, path, route)
         yield from _shadow(path, route, earlier)
 
 
@@ -148,6 +149,22 @@ def _names(root: Mapping[str, Any], path: Path, route: Mapping[str, Any]) -> Ite
     for index, name in enumerate(names if isinstance(names, list) else []):
         if isinstance(name, str) and name and issuers and name not in issuers:
             yield (*path, "issuers", index), f"{name!r} is no issuer: {nearest(name, issuers, 'issuers')}"
+
+
+def _one_is_asked(root: Mapping[str, Any], path: Path, route: Mapping[str, Any]) -> Iterator[Fault]:
+    """An opaque token does not say whose it is, so on each route it can belong to one issuer only."""
+    if str(route.get("public")).lower() == "true":
+        return
+    issuers, names = mapping(root.get("issuers")), route.get("issuers")
+    asked = [
+        name
+        for name in (names if isinstance(names, list) else issuers)
+        if isinstance(name, str) and "introspection" in mapping(issuers.get(name))
+    ]
+    if len(asked) > 1:
+        place = (*path, "issuers") if isinstance(names, list) else path
+        remedy = "list issuers of which one has introspection"
+        yield place, f"an opaque token could be of {' or '.join(asked)}, and does not say so: {remedy}"
 
 
 def _shadow(path: Path, route: Mapping[str, Any], earlier: Reaches) -> Iterator[Fault]:

@@ -74,6 +74,39 @@ class TlsConfig(Section):
     )
 
 
+class IntrospectionCacheConfig(Section):
+    """How long the issuer's word about a token counts."""
+
+    active_for: Annotated[Duration, at_least("1s"), Field(alias="for")] = written(
+        "1m", "How long a token that the issuer calls active is taken without asking again; never past its exp."
+    )
+    negative_for: Annotated[Duration, at_most("5m")] = written(
+        "5s", "How long a token that was refused is refused again without asking."
+    )
+    size: Count = Field(default=10_000, description="Most refused tokens to remember, per process.")
+
+
+class IntrospectionConfig(Section):
+    """How the issuer is asked about tokens (RFC 7662)."""
+
+    endpoint: KeysUrl | None = Field(
+        default=None, description="Where it is asked. By default found by discovery (RFC 8414)."
+    )
+    credentials: Text = Field(description="Name of the credentials with which the gateway asks.")
+    present: Literal["client", "token"] = written(
+        "client", "Whether the gateway authenticates as that client, or with a token that the client obtains."
+    )
+    jwt: bool = Field(default=False, description="Ask for signed answers, and take no others (RFC 9701).")
+    jwt_tokens: Literal["verify", "ask", "refuse"] = written(
+        "verify", "This issuer's JWTs: verify them with its keys, ask about them, too, or take none."
+    )
+    cache: IntrospectionCacheConfig = written({}, "How long answers are remembered.")
+    timeout: Annotated[Duration, at_least("10ms"), at_most("1m")] = written("5s", "Time for one question.")
+    max_requests: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=64, description="Most questions under way, per process; tokens beyond them are answered 503."
+    )
+
+
 class IssuerConfig(Section):
     """One issuer whose tokens are taken."""
 
@@ -133,6 +166,9 @@ class IssuerConfig(Section):
     )
     revocations: Revocations = written(
         "auto", "Where the issuer tells which tokens it revoked: auto asks its metadata, a URL is asked as it is."
+    )
+    introspection: IntrospectionConfig | None = Field(
+        default=None, description="Take opaque tokens, too: the issuer is asked about them (RFC 7662)."
     )
 
 

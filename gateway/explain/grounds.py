@@ -15,8 +15,9 @@ from gateway.issuer import settings as issuer_settings
 from gateway.issuer.settings import IssuerSettings
 from gateway.policy.model import TrustedIssuer
 from gateway.policy.routes import RouteTable
-from gateway.sources import key_source, token_sources
+from gateway.sources import introspection_client, key_source, token_sources
 from gateway.starting import BadFileError
+from gateway.tokens.introspector import Introspector
 from gateway.tokens.key_source import KeySource
 from gateway.tokens.keys import KeySetError
 from gateway.tokens.proof import ProofTerms
@@ -110,6 +111,28 @@ def key_sources(grounds: Grounds, http: aiohttp.ClientSession, clock: Callable[[
         except KeySetError as error:
             raise GroundsError(f"{grounds.file}: issuers.{name}.jwks_file: {error}") from error
     return sources
+
+
+def introspectors(
+    grounds: Grounds, keys: Mapping[str, KeySource], http: aiohttp.ClientSession, clock: Callable[[], float]
+) -> dict[str, Introspector]:
+    """What asks each issuer about tokens, where it is asked; nothing is asked yet.
+
+    Raises:
+        GroundsError: a file or a secret of the gateway's own credentials can't be used.
+    """
+    config, base = grounds.config, grounds.file.parent
+    asking = {}
+    try:
+        credentials = token_sources(build.own_credentials(config, base), http, clock)
+        for terms in grounds.issuers:
+            plan = build.introspection(terms.name, config, base)
+            if plan is not None:
+                client = introspection_client(plan, http, clock, credentials)
+                asking[terms.name] = Introspector(plan.settings, terms, client, keys[terms.name], clock)
+    except BadFileError as error:
+        raise GroundsError(f"{grounds.file}: {error}") from error
+    return asking
 
 
 def revocation_feeds(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import aiohttp
 
 from gateway import build
-from gateway.explain.grounds import Grounds, key_sources, revocation_feeds
+from gateway.explain.grounds import Grounds, introspectors, key_sources, revocation_feeds
 from gateway.explain.reading import Request, read_request
 from gateway.explain.stand_in import stand_in
 from gateway.policy.bearer import take_token
@@ -17,6 +17,8 @@ from gateway.policy.denial import Denial, Reason
 from gateway.policy.model import BearerToken, RequestHead, Route, TrustedIssuer
 from gateway.rules import Judgement, judge, without_key
 from gateway.tokens.compact import CompactToken, read_compact
+from gateway.tokens.introspection import Unclear, UnknownToken, judge_answer
+from gateway.tokens.introspector import Introspector
 from gateway.tokens.key_source import KeySource
 from gateway.tokens.keys import KeySet
 from gateway.tokens.revocations import RevocationFeed
@@ -28,6 +30,14 @@ from gateway.tokens.verify import UnknownKey, by_iss, issuer_of, verify
 @dataclass(frozen=True, slots=True)
 class NoKeys:
     """The issuer's keys can't be had, so that nothing can be said; `detail` is why."""
+
+    issuer: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """The issuer tells nothing of an opaque token, so that nothing can be said; `detail` is why."""
 
     issuer: str
     detail: str
@@ -51,6 +61,9 @@ class Findings:
         keys: the keys of the token's issuer.
         from_claims: whether claims without a signature were judged.
         assumed: of those claims.
+        asked: the issuer that an opaque token belongs to; None for any other token.
+        answer: what it tells of the token.
+        answer_from: where that comes from, in words.
         not_looked: why nobody knows whether the token is revoked; None where its issuer's feed was asked.
     """
 
@@ -68,16 +81,21 @@ class Findings:
     from_claims: bool = False
     assumed: tuple[str, ...] = ()
     not_looked: str | None = "nobody was asked"
+    asked: TrustedIssuer | None = None
+    answer: Mapping[str, object] | None = field(default=None, repr=False)
+    answer_from: str = ""
 
     @property
     def payload(self) -> Mapping[str, object]:
-        """The token's claims, verified or not; empty where none can be read."""
+        """The token's claims, verified or not; empty where none can be read. Of an opaque one, its issuer's answer."""
+        if self.answer is not None and self.asked is not None:
+            return {"iss": self.asked.issuer, **self.answer}
         return {} if self.compact is None else self.compact.payload
 
     @property
     def issuer(self) -> TrustedIssuer | None:
         """The trusted issuer that the token names."""
-        return issuer_of(self.payload, self.grounds.by_iss)
+        return self.asked or issuer_of(self.payload, self.grounds.by_iss)
 
 
 class _NoConnection:
@@ -88,8 +106,16 @@ class _NoConnection:
     client_certificate: bytes | None = None
 
 
-async def judge_request(grounds: Grounds, request: Request, now: float) -> Findings | NoKeys:
+async def judge_request(
+    grounds: Grounds, request: Request, now: float, answer: Mapping[str, object] | None = None
+) -> Findings | NoKeys | NoAnswer:
     """Judge a request with its token, or with none.
+
+    Args:
+        grounds: what the judgement rests on.
+        request: as it was sent.
+        now: seconds since the epoch.
+        answer: what the issuer tells of an opaque token; None asks it.
 
     Raises:
         GroundsError: a file of keys can't be used.
@@ -100,11 +126,23 @@ async def judge_request(grounds: Grounds, request: Request, now: float) -> Findi
         if isinstance(head, Denial):
             return Findings(grounds, request, now, head)
         revoked: dict[str, RevokedTokens] = {}
-        verifier = TokenVerifier(grounds.issuers, sources, capacity=1, log_key=b"", revoked=revoked)
+        asking = introspectors(grounds, sources, http, lambda: now)
+        verifier = TokenVerifier(grounds.issuers, sources, capacity=1, log_key=b"", revoked=revoked, asked=asking)
         judgement = judge(head, _NoConnection(), grounds.table, verifier, grounds.proofs(now), now)
         if isinstance(judgement.outcome, UnknownKey):
             await sources[judgement.outcome.issuer].look_for(judgement.outcome.kid)
             judgement = judge(head, _NoConnection(), grounds.table, verifier, grounds.proofs(now), now)
+        unknown = judgement.outcome
+        told = await _told(asking, unknown, answer) if isinstance(unknown, UnknownToken) else None
+        if isinstance(told, NoAnswer):
+            return told
+        if told is not None and isinstance(unknown, UnknownToken):
+            refusal = _admit(unknown, told.answer, told.issuer, verifier, now)
+            judgement = (
+                judgement._replace(outcome=refusal)
+                if refusal is not None
+                else judge(head, _NoConnection(), grounds.table, verifier, grounds.proofs(now), now)
+            )
         not_looked = await _ask(judgement, revocation_feeds(grounds, sources, http, lambda: now, revoked))
         if revoked:
             judgement = judge(head, _NoConnection(), grounds.table, verifier, grounds.proofs(now), now)
@@ -112,7 +150,38 @@ async def judge_request(grounds: Grounds, request: Request, now: float) -> Findi
     if isinstance(outcome, NoKeys):
         return outcome
     findings = Findings(grounds, request, now, outcome, head, not_looked=not_looked)
+    if told is not None:
+        findings = replace(findings, asked=told.issuer, answer=told.answer, answer_from=told.origin)
     return _findings(findings, judgement, grounds.issuers, sources)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    issuer: TrustedIssuer
+    answer: Mapping[str, object]
+    origin: str
+
+
+async def _told(
+    asking: Mapping[str, Introspector], unknown: UnknownToken, answer: Mapping[str, object] | None
+) -> _Told | NoAnswer:
+    """What the issuer tells of a token: what is given, or what it answers when it is asked."""
+    introspector = asking[unknown.issuer]
+    if answer is not None:
+        return _Told(introspector.issuer, answer, "the answer in the file")
+    document = await introspector.inquire(unknown.token.value.decode("ascii"))
+    if isinstance(document, Unclear):
+        return NoAnswer(unknown.issuer, document.detail)
+    return _Told(introspector.issuer, document, "its introspection endpoint")
+
+
+def _admit(
+    unknown: UnknownToken, answer: Mapping[str, object], issuer: TrustedIssuer, verifier: TokenVerifier, now: float
+) -> Denial | None:
+    """Why the token is refused by its issuer's answer; None where it is good, and the verifier remembers it."""
+    outcome = judge_answer(answer, issuer, now)
+    admitted = outcome if isinstance(outcome, Denial) else verifier.admit(unknown, outcome)
+    return admitted if isinstance(admitted, Denial) else None
 
 
 async def _ask(judgement: Judgement, feeds: Mapping[str, RevocationFeed]) -> str | None:
@@ -147,8 +216,8 @@ async def judge_claims(grounds: Grounds, request: Request, payload: Mapping[str,
     verifier = TokenVerifier(signed.issuers, signed.keys, capacity=1, log_key=b"")
     judgement = judge(head, _NoConnection(), grounds.table, verifier, grounds.proofs(now), now)
     outcome = judgement.outcome
-    if isinstance(outcome, UnknownKey):
-        raise TypeError("the stand-in for a token names a key that its own issuer has")
+    if isinstance(outcome, UnknownKey | UnknownToken):
+        raise TypeError("the stand-in for a token is a JWT, and names a key that its own issuer has")
     assumed = () if judgement.route is None or judgement.route.rule.public else signed.assumed
     not_looked = "there are claims only, and no token"
     findings = Findings(grounds, request, now, outcome, head, from_claims=True, assumed=assumed, not_looked=not_looked)
@@ -160,8 +229,12 @@ async def _read(grounds: Grounds, request: Request) -> RequestHead | Denial:
     return received if isinstance(received, Denial) else received.head
 
 
-def _settled(outcome: Allow | Denial | UnknownKey, sources: Mapping[str, KeySource]) -> Allow | Denial | NoKeys:
+def _settled(
+    outcome: Allow | Denial | UnknownKey | UnknownToken, sources: Mapping[str, KeySource]
+) -> Allow | Denial | NoKeys:
     """The outcome, once its issuer's keys have been looked for."""
+    if isinstance(outcome, UnknownToken):
+        raise TypeError("the issuer's answer was judged, and remembered where the token is good")
     if not isinstance(outcome, UnknownKey):
         return outcome
     source = sources[outcome.issuer]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway.config.gateway_file import GatewayConfig
+from gateway.explain.introspected import introspected_facts
 from gateway.explain.judging import Findings
 from gateway.explain.model import Candidate, Explanation, Fact, Mark, Scopes, Step, Verdict
 from gateway.explain.remedies import changes
@@ -100,7 +101,9 @@ def _token_facts(findings: Findings) -> Iterator[Fact]:
     """What the token says of itself: nothing of it is verified yet."""
     compact = findings.compact
     if compact is None:
-        yield Fact(Mark.OK, "kind", "no signed JWT that can be read")
+        asked = findings.asked
+        opaque = "" if asked is None else f"opaque: {asked.name} is asked"
+        yield Fact(Mark.OK, "kind", opaque or "no signed JWT that can be read")
         return
     header = compact.header
     yield Fact(Mark.OK, "kind", "JWT" if not header.typ else f"JWT, typ {shown(header.typ)}")
@@ -114,7 +117,8 @@ def _verify(findings: Findings) -> Step:
         return _nobody_looks("verify")
     if findings.token is None:
         return _not_reached("verify")
-    facts = tuple(verify_facts(findings))
+    asked = findings.asked
+    facts = tuple(verify_facts(findings) if asked is None else introspected_facts(findings, asked))
     if findings.verified is not None:
         claims = findings.verified.claims
         who = shown(claims.client_id or claims.subject or "a client without a name")

@@ -125,7 +125,7 @@ MEANINGS: dict[Reason, Meaning] = {
     Reason.CLAIM_INVALID: _invalid_token(
         "A claim of the token is missing or has a wrong form", "Get a token that carries the claims this API needs."
     ),
-    Reason.TOKEN_REVOKED: _invalid_token("The token has been revoked", "Get a new token."),
+    Reason.TOKEN_REVOKED: _invalid_token("The token is revoked, or unknown to its issuer", "Get a new token."),
     Reason.PROOF_INVALID: _invalid_token(
         "The token's proof of possession is missing or wrong", "Send the proof that the token is bound to."
     ),

@@ -208,6 +208,7 @@ class Rule:
     acr: tuple[str, ...] = ()
     max_age: float | None = None
     token_from: TokenFrom | None = None
+    asks: str | None = None
     scopes_named: tuple[str, ...] = field(init=False, repr=False)
     is_plain: bool = field(init=False, repr=False)
     is_demanding: bool = field(init=False, repr=False)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gateway import __version__
 from gateway.admin.snapshot import (
     CredentialsSnapshot,
+    IntrospectionSnapshot,
     IssuerSnapshot,
     Snapshot,
     TargetSnapshot,
@@ -136,11 +137,13 @@ def _worst(issuers: Iterable[IssuerSnapshot]) -> tuple[IssuerSnapshot, ...]:
     unknown: Counter[str] = Counter()
     lately: Counter[str] = Counter()
     ahead: dict[str, float] = {}
+    asked: dict[str, IntrospectionSnapshot | None] = {}
     for issuer in issuers:
         unknown[issuer.name] += issuer.unknown_keys
         lately[issuer.name] += issuer.unknown_keys_per_minute
         if (told := issuer.clock_ahead_by_tokens) is not None:
             ahead[issuer.name] = max(told, ahead.get(issuer.name, told))
+        asked[issuer.name] = _sum_of_questions(asked.get(issuer.name), issuer.introspection)
         known = worst.setdefault(issuer.name, issuer)
         if _health(issuer) < _health(known):
             worst[issuer.name] = issuer
@@ -150,8 +153,23 @@ def _worst(issuers: Iterable[IssuerSnapshot]) -> tuple[IssuerSnapshot, ...]:
             unknown_keys=unknown[name],
             unknown_keys_per_minute=lately[name],
             clock_ahead_by_tokens=ahead.get(name),
+            introspection=asked[name],
         )
         for name, issuer in worst.items()
+    )
+
+
+def _sum_of_questions(
+    one: IntrospectionSnapshot | None, other: IntrospectionSnapshot | None
+) -> IntrospectionSnapshot | None:
+    """Counts are summed; an error of any worker is shown, and the latest answer."""
+    if one is None or other is None:
+        return one or other
+    counts = ("asked", "failed", "crowded", "inactive", "recalled")
+    return IntrospectionSnapshot(
+        **{name: getattr(one, name) + getattr(other, name) for name in counts},
+        answered_at=max((at for at in (one.answered_at, other.answered_at) if at is not None), default=None),
+        error=one.error or other.error,
     )
 
 

@@ -151,6 +151,32 @@ class StaticKeys:
         )
 
 
+class NoKeys:
+    """In the place of keys where an issuer's tokens are never verified with any: it is asked about them."""
+
+    current = KeySet(())
+    error: str | None = None
+    revocations_uri: str | None = None
+    may_have_changed = False
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def look_for(self, kid: str | None) -> None:
+        """There are none."""
+
+    async def refresh(self) -> None:
+        """Nothing has to be fetched."""
+
+    async def run(self) -> None:
+        """Likewise."""
+
+    @property
+    def status(self) -> KeySourceStatus:
+        """For the operator."""
+        return KeySourceStatus(self.name, (), (), None, None, None)
+
+
 class RemoteKeys:
     """Keys that an issuer publishes.
 
@@ -354,7 +380,7 @@ class RemoteKeys:
         return fetched_at is None or not 0 <= self._clock() - fetched_at <= self.settings.stale_for
 
 
-KeySource = StaticKeys | RemoteKeys
+KeySource = StaticKeys | RemoteKeys | NoKeys
 
 
 def _kids(keys: KeySet | None) -> tuple[str, ...]:

@@ -1,7 +1,9 @@
 """The verifier: what was verified once is remembered, for as long as it stays true.
 
 A remembered verification ends when the token expires, when its key leaves the issuer's set, when the issuer revokes it,
-and with this object, which a reload replaces. Whether the token satisfies a route is decided anew for each request.
+and with this object, which a reload replaces. What an issuer was asked about (introspection) is remembered beside it,
+under the token and the issuer, for the time that the configuration says. Whether the token satisfies a route is decided
+anew for each request.
 """
 
 from __future__ import annotations
@@ -20,10 +22,13 @@ from gateway.policy.denial import Denial, Reason, unmet
 from gateway.policy.headers import identity_lines
 from gateway.policy.model import BearerToken, Claims, TrustedIssuer
 from gateway.policy.printable import printable
+from gateway.tokens.compact import read_compact
+from gateway.tokens.introspection import Active, UnknownToken, is_token68, looks_like_jwt
+from gateway.tokens.introspector import IntrospectionSettings
 from gateway.tokens.issuer_clock import IssuerClock
 from gateway.tokens.keys import KeySet
 from gateway.tokens.revoked import NOTHING_REVOKED, RevokedTokens
-from gateway.tokens.verify import UnknownKey, Verification, by_iss, verify
+from gateway.tokens.verify import UnknownKey, Verification, by_iss, issuer_of, verify
 
 
 class Keys(Protocol):
@@ -35,6 +40,19 @@ class Keys(Protocol):
         ...
 
 
+class Asked(Protocol):
+    """An issuer that is asked about tokens, as far as a verification sees it."""
+
+    @property
+    def settings(self) -> IntrospectionSettings:
+        """How it is asked."""
+        ...
+
+    def recall(self, token: bytes, now: float) -> Denial | None:
+        """The refusal of a token that was asked about a moment ago."""
+        ...
+
+
 class VerifiedToken(NamedTuple):
     """All that is computed once per token.
 
@@ -43,12 +61,12 @@ class VerifiedToken(NamedTuple):
         evidence: the same, as decisions take them.
         leeway: seconds, of the issuer.
         valid_from: seconds since the epoch, leeway included.
-        valid_until: the first moment at which it is expired, likewise.
-        thumbprint: of the key that signed.
+        valid_until: the first moment at which it is expired, likewise, or at which its issuer is to be asked again.
+        thumbprint: of the key that signed; None where the issuer was asked.
         kid: that key's identifier, or None.
-        algorithm: of the signature.
+        algorithm: of the signature; None where the issuer was asked.
         identity: the identity fields towards the upstream, as field lines.
-        jti_hash: keyed hash of issuer and `jti`, or None where the token has no `jti`.
+        jti_hash: keyed hash of issuer and `jti`; without one, of an opaque token's own digest, and None of a JWT.
         record: the members of the access record that speak of the token, as JSON without braces.
     """
 
@@ -57,9 +75,9 @@ class VerifiedToken(NamedTuple):
     leeway: float
     valid_from: float
     valid_until: float
-    thumbprint: str
+    thumbprint: str | None
     kid: str | None
-    algorithm: str
+    algorithm: str | None
     identity: bytes
     jti_hash: str | None
     record: str
@@ -70,6 +88,11 @@ def hash_key(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
+def _under(issuer: str, digest: bytes) -> bytes:
+    """What an opaque token is remembered by: another issuer may tell something else about it."""
+    return hashlib.sha256(digest + issuer.encode()).digest()
+
+
 def jti_hash(key: bytes, issuer: str, jti: str) -> str | None:
     """A token's identity in a log: 32 hex digits, meaningless without the key; None where it has no `jti`."""
     if not jti:
@@ -77,7 +100,7 @@ def jti_hash(key: bytes, issuer: str, jti: str) -> str | None:
     return hashlib.blake2b(f"{issuer}\n{jti}".encode(), digest_size=16, key=key).hexdigest()
 
 
-def token_record(claims: Claims, kid: str | None, algorithm: str, hashed: str | None) -> str:
+def token_record(claims: Claims, kid: str | None, algorithm: str | None, hashed: str | None) -> str:
     """What the access record says of a token, as JSON members without braces."""
     members = {
         "issuer": claims.issuer,
@@ -88,7 +111,7 @@ def token_record(claims: Claims, kid: str | None, algorithm: str, hashed: str | 
         "kid": None if kid is None else printable(kid),
         "alg": algorithm,
         "token_exp": int(claims.expires_at),
-        "token_kind": "jwt",
+        "token_kind": "opaque" if algorithm is None else "jwt",
     }
     return orjson.dumps(members)[1:-1].decode("ascii")
 
@@ -99,6 +122,9 @@ UNVERIFIED = (
 )
 
 
+_NO_TOKEN = unmet(
+    Reason.TOKEN_MALFORMED, "form", "a token as RFC 6750 §2.1 has it", "one that is too long, or of another form"
+)
 _REVOKED = unmet(
     Reason.TOKEN_REVOKED,
     "revocation",
@@ -106,6 +132,7 @@ _REVOKED = unmet(
     "the token, its client's tokens, or its key are revoked",
 )
 _NONE_AT_ALL: Mapping[str, RevokedTokens] = MappingProxyType({})
+_NOBODY: Mapping[str, Asked] = MappingProxyType({})
 
 
 class TokenVerifier:
@@ -118,9 +145,10 @@ class TokenVerifier:
             the one that expires first, and finding a token then moves nothing.
         log_key: at most 64 bytes that key the `jti_hash`.
         revoked: what issuers have revoked, by their names, as of now; those that have revoked nothing are not in it.
+        asked: the issuers that are asked about tokens, by their names.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it depends on, each by its name
         self,
         issuers: Iterable[TrustedIssuer],
         keys: Mapping[str, Keys],
@@ -128,12 +156,14 @@ class TokenVerifier:
         capacity: int,
         log_key: bytes,
         revoked: Mapping[str, RevokedTokens] = _NONE_AT_ALL,
+        asked: Mapping[str, Asked] = _NOBODY,
     ) -> None:
         self._by_name = {issuer.name: issuer for issuer in issuers}
         self._by_iss = by_iss(self._by_name.values())
         self._keys = keys
         self._log_key = log_key
         self._revoked = revoked
+        self._asked = asked
         self._clocks = {name: IssuerClock() for name in self._by_name}
         self._last = (b"", b"")
         self._verified: FIFOCache[bytes, VerifiedToken] = FIFOCache(maxsize=capacity)
@@ -141,21 +171,33 @@ class TokenVerifier:
     def __len__(self) -> int:
         return len(self._verified)
 
-    def recall(self, token: BearerToken, now: float) -> VerifiedToken | Denial | None:
+    def recall(self, token: BearerToken, now: float, asks: str | None = None) -> VerifiedToken | Denial | None:
         """A verification that was made before and still holds.
+
+        Args:
+            token: as it was sent.
+            now: seconds since the epoch.
+            asks: the name of the issuer that is asked about opaque tokens here; None where none is.
 
         Returns:
             The token; a Denial where it has meanwhile expired or been revoked; None where it has to be verified.
         """
-        digest = self._digest(token)
-        known = self._verified.get(digest)
+        key = self._digest(token)
+        known = self._verified.get(key)
+        if known is None and asks is not None:
+            key = _under(asks, key)
+            known = self._verified.get(key)
         if known is None or self.holds(known, now):
             return known
         if self._is_revoked(known.claims, known.kid):
             # It stays remembered: to refuse it again then costs no signature.
             return check_times(known.claims, known.leeway, now) or _REVOKED
-        del self._verified[digest]
-        return check_times(known.claims, known.leeway, now) if self._key_is_published(known) else None
+        refusal = check_times(known.claims, known.leeway, now)
+        if known.thumbprint is None and refusal is None:
+            # It stays remembered as one that was active: see Introspector.ask.
+            return None
+        del self._verified[key]
+        return refusal if self._key_is_published(known) else None
 
     def holds(self, known: VerifiedToken, now: float) -> bool:
         """Whether a verification that this object made is still true."""
@@ -172,11 +214,17 @@ class TokenVerifier:
         return self._revoked.get(issuer, NOTHING_REVOKED)
 
     def _key_is_published(self, known: VerifiedToken) -> bool:
+        if known.thumbprint is None:
+            return True
         keys = self._keys[known.claims.issuer_name].current
         return keys is not None and known.thumbprint in keys.thumbprints
 
-    def verify(self, token: BearerToken, now: float) -> VerifiedToken | UnknownKey | Denial:
-        """Verify a token and remember it."""
+    def verify(
+        self, token: BearerToken, now: float, asks: str | None = None
+    ) -> VerifiedToken | UnknownKey | UnknownToken | Denial:
+        """Verify a token and remember it; UnknownToken where the issuer `asks` has to be asked about it."""
+        if asks is not None and asks in self._asked and self._is_for(asks, token):
+            return self._unknown(asks, token, now)
         verification = verify(
             token, self._by_iss, self._keys_of, now, lambda issuer, issued_at: self._clocks[issuer].saw(issued_at, now)
         )
@@ -188,6 +236,43 @@ class TokenVerifier:
         self._verified[self._digest(token)] = verified
         self._last = (b"", b"")
         return _REVOKED if self._revoked and self._is_revoked(verified.claims, verified.kid) else verified
+
+    def admit(self, unknown: UnknownToken, active: Active) -> VerifiedToken | Denial:
+        """Remember a token that its issuer calls active; a Denial where it revoked it all the same."""
+        claims, asked_at = active
+        digest = self._digest(unknown.token)
+        issuer = self._by_name[unknown.issuer]
+        hashed = jti_hash(self._log_key, claims.issuer, claims.jti or digest.hex())
+        verified = VerifiedToken(
+            claims,
+            Evidence(claims),
+            issuer.leeway,
+            0.0 if claims.not_before is None else claims.not_before - issuer.leeway,
+            min(claims.expires_at + issuer.leeway, asked_at + self._asked[unknown.issuer].settings.keep),
+            None,
+            None,
+            None,
+            identity_lines(claims),
+            hashed,
+            token_record(claims, None, None, hashed),
+        )
+        self._verified[_under(unknown.issuer, digest)] = verified
+        return _REVOKED if self._is_revoked(claims, None) else verified
+
+    def _is_for(self, issuer: str, token: BearerToken) -> bool:
+        """Whether a token is one that this issuer is asked about: opaque, or a JWT of its own where that is wanted."""
+        if not looks_like_jwt(token.value):
+            return True
+        if self._asked[issuer].settings.jwts != "ask":
+            return False
+        compact = read_compact(token.value)
+        return not isinstance(compact, Denial) and issuer_of(compact.payload, self._by_iss) is self._by_name[issuer]
+
+    def _unknown(self, issuer: str, token: BearerToken, now: float) -> UnknownToken | Denial:
+        if not is_token68(token.value):
+            return _NO_TOKEN
+        refusal = self._asked[issuer].recall(token.value, now)
+        return refusal or UnknownToken(issuer, token, _under(issuer, self._digest(token)) in self._verified)
 
     def clock_ahead(self, issuer: str, now: float) -> float | None:
         """Seconds by which an issuer's clock is ahead, by the freshest of its tokens; None if it had none of late."""

@@ -10,6 +10,7 @@ from gateway.admin.metrics import render
 from gateway.admin.server import AdminServer
 from gateway.admin.snapshot import (
     CredentialsSnapshot,
+    IntrospectionSnapshot,
     IssuerSnapshot,
     RevocationsSnapshot,
     Snapshot,
@@ -53,6 +54,7 @@ SNAPSHOT = Snapshot(
             1,
             0.5,
             clock_ahead_by_tokens=0.5,
+            introspection=IntrospectionSnapshot(1, 0, 0, 0, 1, 1.0, None),
         ),
     ),
     upstreams=(UpstreamSnapshot("u", "u.example", 1, 1, 0, 0, (TargetSnapshot("u.example", 1, 1, 0),)),),
@@ -88,6 +90,7 @@ def test_no_metric_is_documented_that_does_not_exist() -> None:
     ("name", "label"),
     [
         ("scopegate_token_checks_total", "source"),
+        ("scopegate_introspection_tokens_total", "outcome"),
         ("scopegate_upstream_connections", "state"),
         ("scopegate_target_connections", "state"),
         ("scopegate_access_log_lines_total", "fate"),
