@@ -1,4 +1,4 @@
-"""Keys are down for an hour under load, or invented ones are named thousands of times: known keys open all the while."""
+"""Keys are down for an hour under load, or invented ones are named by thousands: known keys open all the while."""
 
 import asyncio
 import itertools
