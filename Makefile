@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 INTEROP := tests/interop/node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow fuzz coverage check format schema interop bench bench-issuer bench-growth profile clean
+.PHONY: help install demo test slow fuzz coverage check format schema interop bench bench-issuer bench-growth bench-kids profile clean
 
 help: ## show these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ bench-issuer: $(INSTALLED) ## tokens a second beside npm oidc-provider, Authlib 
 bench-growth: $(INSTALLED) ## large bodies, fixed rate, memory, and what grows with what
 	bench/install $(BIN)/python
 	$(BIN)/python -m bench.growth $(BENCH)
+
+bench-kids: $(INSTALLED) ## good tokens beside a flood of invented key ids
+	$(BIN)/python -m bench.kids $(BENCH)
 
 profile: $(INSTALLED) ## what each step of a request costs
 	$(BIN)/python -m bench.profile

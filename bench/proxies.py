@@ -39,6 +39,7 @@ def scopegate(  # noqa: PLR0913 - what is varied, each by its name
     tokens: int = CACHED_TOKENS,
     workers: int = 1,
     cores: str = PROXY_CORE,
+    keys: str = "jwks_file: jwks.json",
 ) -> Process:
     """Scopegate, whose workers' memory counts; with `routes`, of which the last one is used."""
     port, admin = free_port(), free_port()
@@ -50,7 +51,7 @@ def scopegate(  # noqa: PLR0913 - what is varied, each by its name
     config.write_text(
         f"listen: 127.0.0.1:{port}\nadmin: 127.0.0.1:{admin}\naccess_log: {materials.folder}/scopegate.jsonl\n"
         f"token_cache: {tokens}\nlimits: {{connections: 20000, requests: 20000}}\n"
-        f"issuers:\n  bench: {{issuer: '{ISSUER}', audience: '{AUDIENCE}', jwks_file: jwks.json}}\n"
+        f"issuers:\n  bench: {{issuer: '{ISSUER}', audience: '{AUDIENCE}', {keys}}}\n"
         f"upstreams:\n  up: {{url: 'http://127.0.0.1:{upstream}', max_connections: 256, {WAITING}}}\n"
         f"routes:\n{unused}"
         f"  - {{id: jobs, methods: [GET, POST], path: '/maintenance/{{rest...}}', scopes: ['{SCOPE}'], upstream: up}}\n"
