@@ -81,8 +81,10 @@ class Stage:
 
 
 @contextmanager
-def gateway(folder: Path, issuer: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Iterator[Stage]:
-    """A gateway that trusts one issuer."""
+def gateway(
+    folder: Path, issuer: Mapping[str, Any], environ: Mapping[str, str] | None = None, **changes: Any
+) -> Iterator[Stage]:
+    """A gateway that trusts one issuer; what else is given goes into its file."""
     with api() as port:
         config = {
             "listen": "127.0.0.1:0",
@@ -91,6 +93,7 @@ def gateway(folder: Path, issuer: Mapping[str, Any], environ: Mapping[str, str] 
             "issuers": {"one": issuer},
             "upstreams": {"api": {"url": f"http://127.0.0.1:{port}"}},
             "routes": [{"id": "read", "path": "/{rest...}", "scopes": ["read"], "upstream": "api"}],
+            **changes,
         }
         (folder / "gateway.yaml").write_text(json.dumps(config))
         command = [sys.executable, "-m", "gateway", "run", "-c", str(folder / "gateway.yaml"), "--workers", "1"]

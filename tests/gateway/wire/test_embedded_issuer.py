@@ -216,3 +216,28 @@ def jti(token: str) -> str:
 
 def kid(token: str) -> str:
     return str(part(token, 0)["kid"])
+
+
+async def test_opaque_tokens_are_followed_from_their_issue_to_their_revocation(start: Start, issuer: Issuer) -> None:
+    document = json.loads(issuer.file.read_text())
+    asking = {"type": "trusted", "roles": [], "introspect": True, "secret": hash_secret("asks", CHEAP)}
+    document["clients"]["gateway"] = asking
+    issuer.file.write_text(json.dumps(document | {"token_format": "opaque"}))
+    introspection = {"credentials": "own", "cache": {"for": "1h"}}
+    trusted = {"issuer": issuer.url, "embedded": "issuer.yaml", "jwks_file": None, "introspection": introspection}
+    own = {"issuer": issuer.url, "client_id": "gateway", "client_secret": "asks"}
+    gate = await start(issuer=trusted, credentials={"own": own}, clock=time.time)
+    token = await issuer.token()
+    assert token.count(".") == 0
+    bearer = gate.bearer(token)
+    async with gate.connect() as client:
+        assert await why(client, bearer) == ""
+        assert await why(client, bearer) == ""
+        assert await why(client, gate.bearer(token[:-1])) == "token_revoked"
+        issued = (await issuer.records(1))[0]
+        first = (await gate.records(3))[0]
+        assert (first["token_kind"], first["client_id"], first["cache_hit"]) == ("opaque", "nightly-batch", False)
+        assert first["jti_hash"] == issued["jti_hash"]
+        assert (await gate.status())["issuers"][0]["introspection"]["asked"] == 2
+        await issuer.revoke("--client", "nightly-batch")
+        assert await refused_in_the_end(client, bearer) == "token_revoked"
