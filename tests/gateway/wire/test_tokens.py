@@ -184,3 +184,10 @@ async def test_leeway_is_what_the_issuers_entry_says(start: Start) -> None:
 async def test_a_demanded_typ_is_demanded(start: Start, typ: str | None, status: int) -> None:
     gate = await start(issuer={"typ": "at+jwt"})
     assert (await tried(gate, mint(typ=typ))).status == status
+
+
+async def test_the_status_tells_that_an_issuers_clock_is_ahead_by_the_very_tokens_that_are_refused(gate: Gate) -> None:
+    assert (await gate.status())["issuers"][0]["clock_ahead_by_tokens"] is None
+    assert reason(await tried(gate, mint(claims(iat=NOW + 3)))) == "token_not_yet_valid"
+    assert (await tried(gate, mint(claims(iat=NOW - 300)))).status == 200
+    assert (await gate.status())["issuers"][0]["clock_ahead_by_tokens"] == 3
