@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, NoReturn
 
 import click
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509 import load_pem_x509_certificate
 from rich.console import Console
 from rich_click import RichCommand
 
@@ -24,6 +26,7 @@ from gateway.explain.telling import tell
 from gateway.explain.view import as_json as to_json, show
 from gateway.explain.words import shown
 from gateway.policy.headers import Kind, kind_of
+from gateway.policy.model import Scheme
 from gateway.tokens.strict_json import JsonError, read_object
 
 REFUSED: Final = 1
@@ -99,6 +102,16 @@ def _read(file: BinaryIO) -> bytes:
     return content
 
 
+def _certificate(_ctx: click.Context, _param: click.Parameter, file: BinaryIO | None) -> bytes | None:
+    """SHA-256 of a certificate, as `cnf` and the gateway's TLS layer have it."""
+    if file is None:
+        return None
+    try:
+        return load_pem_x509_certificate(_read(file)).fingerprint(SHA256())
+    except ValueError:
+        raise click.BadParameter("there is no certificate in it: give it as PEM.") from None
+
+
 def _moment(_ctx: click.Context, _param: click.Parameter, text: str | None) -> float:
     try:
         return time.time() if text is None else parse_moment(text, time.time())
@@ -142,6 +155,21 @@ def _moment(_ctx: click.Context, _param: click.Parameter, text: str | None) -> f
 @click.option(
     "--header", "fields", metavar="'NAME: VALUE'", multiple=True, callback=_header, help="A field; repeatable."
 )
+@click.option(
+    "--scheme",
+    type=click.Choice(["Bearer", "DPoP"]),
+    help="Under which the token is sent. [default: DPoP if there is a DPoP field, else Bearer]",
+)
+@click.option(
+    "--client-certificate",
+    "certificate",
+    type=click.File("rb"),
+    callback=_certificate,
+    help="The file with the certificate that the client shows, as PEM.",
+)
+@click.option(
+    "--peer", metavar="ADDRESS", default="", help="Who connects: an address of trusted_proxies, or any other."
+)
 @click.option("--now", metavar="WHEN", callback=_moment, help="Judge as at that time: RFC 3339. [default: now]")
 @click.option("--json", "as_json", is_flag=True, help="Print the same facts as one JSON object.")
 def explain(  # noqa: PLR0913 - one parameter an option
@@ -154,6 +182,9 @@ def explain(  # noqa: PLR0913 - one parameter an option
     answer: dict[str, object] | None,
     host: str | None,
     fields: tuple[tuple[str, str], ...],
+    scheme: Scheme | None,
+    certificate: bytes | None,
+    peer: str,
     now: float,
     as_json: bool,
 ) -> None:
@@ -166,7 +197,8 @@ def explain(  # noqa: PLR0913 - one parameter an option
     """
     logging.basicConfig(stream=sys.stderr, level=logging.ERROR, format="%(message)s")
     config = _configuration(file)
-    request = Request(method, path, _with_host(fields, host, str(config.listen)), token)
+    headed = _with_host(fields, host, str(config.listen))
+    request = Request(method, path, headed, token, scheme, peer, certificate)
     findings = _judged(file, config, request, claims, answer, now)
     if isinstance(findings, NoKeys):
         _end(f"scopegate explain: {_unreachable(findings, config)}", CANNOT_REACH)

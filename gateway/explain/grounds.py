@@ -13,10 +13,12 @@ from gateway.config import read_file
 from gateway.config.gateway_file import GatewayConfig
 from gateway.issuer import settings as issuer_settings
 from gateway.issuer.settings import IssuerSettings
+from gateway.policy.forwarding import TrustedProxies
 from gateway.policy.model import TrustedIssuer
 from gateway.policy.routes import RouteTable
 from gateway.sources import introspection_client, key_source, token_sources
 from gateway.starting import BadFileError
+from gateway.tokens.dpop import DpopRules
 from gateway.tokens.introspector import Introspector
 from gateway.tokens.key_source import KeySource
 from gateway.tokens.keys import KeySetError
@@ -60,7 +62,15 @@ class Grounds:
 
     def proofs(self, now: float) -> ProofTerms:
         """How a bound token would have to be proven; each time with an empty memory."""
-        return ProofTerms(ReplayStore(lambda: now), public_url=self.config.public_url)
+        config = self.config
+        return ProofTerms(
+            ReplayStore(lambda: now),
+            # Which nonces were given out, the running gateway alone knows: any one will do.
+            DpopRules(max_age=config.proofs.max_age, nonce_is_good=bool if config.proofs.nonces else None),
+            public_url=config.public_url,
+            certificate_field=config.proofs.certificate_field,
+            trusted_proxies=TrustedProxies(config.trusted_proxies),
+        )
 
 
 class GroundsError(Exception):

@@ -15,6 +15,7 @@ from gateway.policy.bearer import take_token
 from gateway.policy.decision import Allow
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.model import BearerToken, RequestHead, Route, TrustedIssuer
+from gateway.policy.token_from import as_authorization
 from gateway.rules import Judgement, judge, without_key
 from gateway.tokens.compact import CompactToken, read_compact
 from gateway.tokens.introspection import Unclear, UnknownToken, judge_answer
@@ -98,12 +99,37 @@ class Findings:
         return self.asked or issuer_of(self.payload, self.grounds.by_iss)
 
 
-class _NoConnection:
-    """There is a request, and no connection that it came by."""
+class _Sender:
+    """There is a request, and no connection that it came by: what is known of it stands in the request."""
 
-    peer = ""
-    scheme = "https"
-    client_certificate: bytes | None = None
+    def __init__(self, grounds: Grounds, request: Request) -> None:
+        self.peer = request.peer
+        self.scheme = "http" if grounds.config.tls is None else "https"
+        self.client_certificate = request.client_certificate
+
+
+def taken(findings: Findings) -> BearerToken | Denial | None:
+    """The token, as the journey takes it; None where nobody looks for one."""
+    head, route = findings.head, findings.route
+    if head is None or route is None or route.rule.public:
+        return None
+    place = route.rule.token_from
+    if place is not None:
+        sender = _Sender(findings.grounds, findings.request)
+        found = as_authorization(head, place, findings.grounds.proofs(findings.now).origin(sender, head.host))
+        return found if isinstance(found, Denial) else take_token(found)
+    return take_token(head)
+
+
+def _bearing(head: RequestHead, route: Route | Denial, token: bytes) -> RequestHead:
+    """The head with its token where the route takes it."""
+    place = route.rule.token_from if isinstance(route, Route) else None
+    if place is None:
+        return head
+    name, value = place.name.encode(), token
+    if place.kind == "cookie":
+        name, value = b"Cookie", name + b"=" + token
+    return head._replace(fields=(*head.fields, (name, value)), authorization=head.authorization[:-1])
 
 
 async def judge_request(
@@ -128,10 +154,10 @@ async def judge_request(
         revoked: dict[str, RevokedTokens] = {}
         asking = introspectors(grounds, sources, http, lambda: now)
         verifier = TokenVerifier(grounds.issuers, sources, capacity=1, log_key=b"", revoked=revoked, asked=asking)
-        judgement = judge(head, _NoConnection(), grounds.table, verifier, grounds.proofs(now), now)
+        judgement = judge(head, _Sender(grounds, request), grounds.table, verifier, grounds.proofs(now), now)
         if isinstance(judgement.outcome, UnknownKey):
             await sources[judgement.outcome.issuer].look_for(judgement.outcome.kid)
-            judgement = judge(head, _NoConnection(), grounds.table, verifier, grounds.proofs(now), now)
+            judgement = judge(head, _Sender(grounds, request), grounds.table, verifier, grounds.proofs(now), now)
         unknown = judgement.outcome
         told = await _told(asking, unknown, answer) if isinstance(unknown, UnknownToken) else None
         if isinstance(told, NoAnswer):
@@ -141,11 +167,11 @@ async def judge_request(
             judgement = (
                 judgement._replace(outcome=refusal)
                 if refusal is not None
-                else judge(head, _NoConnection(), grounds.table, verifier, grounds.proofs(now), now)
+                else judge(head, _Sender(grounds, request), grounds.table, verifier, grounds.proofs(now), now)
             )
         not_looked = await _ask(judgement, revocation_feeds(grounds, sources, http, lambda: now, revoked))
         if revoked:
-            judgement = judge(head, _NoConnection(), grounds.table, verifier, grounds.proofs(now), now)
+            judgement = judge(head, _Sender(grounds, request), grounds.table, verifier, grounds.proofs(now), now)
     outcome = _settled(judgement.outcome, sources)
     if isinstance(outcome, NoKeys):
         return outcome
@@ -212,9 +238,9 @@ async def judge_claims(grounds: Grounds, request: Request, payload: Mapping[str,
         return Findings(grounds, request, now, head, from_claims=True)
     route = grounds.table.match(head)
     signed = stand_in(payload, route if isinstance(route, Route) else None, grounds, now)
-    head = head._replace(authorization=(b"Bearer " + signed.token,))
+    head = _bearing(head._replace(authorization=(b"Bearer " + signed.token,)), route, signed.token)
     verifier = TokenVerifier(signed.issuers, signed.keys, capacity=1, log_key=b"")
-    judgement = judge(head, _NoConnection(), grounds.table, verifier, grounds.proofs(now), now)
+    judgement = judge(head, _Sender(grounds, request), grounds.table, verifier, grounds.proofs(now), now)
     outcome = judgement.outcome
     if isinstance(outcome, UnknownKey | UnknownToken):
         raise TypeError("the stand-in for a token is a JWT, and names a key that its own issuer has")
@@ -226,7 +252,9 @@ async def judge_claims(grounds: Grounds, request: Request, payload: Mapping[str,
 
 async def _read(grounds: Grounds, request: Request) -> RequestHead | Denial:
     received = await read_request(request.wire, build.client_limits(grounds.config.limits))
-    return received if isinstance(received, Denial) else received.head
+    if isinstance(received, Denial) or request.token is None:
+        return received if isinstance(received, Denial) else received.head
+    return _bearing(received.head, grounds.table.match(received.head), request.token)
 
 
 def _settled(
@@ -250,10 +278,8 @@ def _findings(
     """Add what the token is, as far as the journey looked at it."""
     route = judgement.route
     findings = replace(findings, route=route)
-    if route is None or route.rule.public or findings.head is None:
-        return findings
-    token = take_token(findings.head)
-    if isinstance(token, Denial):
+    token = taken(findings)
+    if token is None or isinstance(token, Denial):
         return findings
     compact = read_compact(token.value)
     before_keys = verify(token, by_iss(issuers), lambda _: None, findings.now)

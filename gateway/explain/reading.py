@@ -13,6 +13,7 @@ from gateway.downstream.listener import Listener
 from gateway.downstream.parties import ClientLimits
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.headers import ReceivedHead, read_head
+from gateway.policy.model import Scheme
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +24,19 @@ class Request:
         method: case-sensitive.
         target: path and query; bytes that are not UTF-8 as surrogates.
         fields: name and value of each field line but Authorization.
-        token: the bearer token, None for none; never shown.
+        token: the access token, None for none; never shown.
+        scheme: that it comes under; by default DPoP where there is a DPoP field, else Bearer.
+        peer: the address that the connection comes from, "" for one that is no trusted proxy.
+        client_certificate: SHA-256 of the certificate that the client shows (DER), None for none.
     """
 
     method: str
     target: str
     fields: tuple[tuple[str, str], ...]
     token: bytes | None = None
+    scheme: Scheme | None = None
+    peer: str = ""
+    client_certificate: bytes | None = None
 
     def __repr__(self) -> str:
         return f"Request({self.method!r}, {self.target!r})"
@@ -40,7 +47,9 @@ class Request:
         lines = [f"{self.method} {self.target} HTTP/1.1", *(f"{name}: {value}" for name, value in self.fields)]
         encoded = [line.encode("utf-8", "surrogateescape") for line in lines]
         if self.token is not None:
-            encoded.append(b"Authorization: Bearer " + self.token)
+            proven = any(name.strip().lower() == "dpop" for name, _ in self.fields)
+            scheme = self.scheme or ("DPoP" if proven else "Bearer")
+            encoded.append(f"Authorization: {scheme} ".encode() + self.token)
         return b"\r\n".join([*encoded, b"", b""])
 
 

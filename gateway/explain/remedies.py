@@ -37,7 +37,7 @@ def _further(findings: Findings) -> Iterator[Change]:
         return
     claims = _claims_if_valid(findings)
     if claims is not None and isinstance(denial := decide(findings.route.rule, Evidence(claims)), Denial):
-        yield from _REMEDIES[denial.reason](findings, denial)
+        yield from _REMEDIES.get(denial.reason, _hint)(findings, denial)
 
 
 def _claims_if_valid(findings: Findings) -> Claims | None:
@@ -94,7 +94,9 @@ def _malformed(findings: Findings, denial: Denial) -> Iterator[Change]:
         yield Change(f"write the method as {method.upper()}: methods are case-sensitive (RFC 9110 §9.1)")
         return
     if findings.route is not None:
-        yield Change(f"send one token, 'Authorization: Bearer TOKEN', and nothing else: {shown(denial.detail)}")
+        place = findings.route.rule.token_from
+        where = "'Authorization: Bearer TOKEN'" if place is None else f"in the {place}"
+        yield Change(f"send one token, {where}, and nothing else: {shown(denial.detail)}")
         return
     once = "with each of Host, Content-Length and Authorization at most once"
     yield Change(f"send a well-formed head, {once}: {shown(denial.detail)}")
@@ -227,9 +229,43 @@ def _more_leeway(findings: Findings, seconds: float) -> Iterator[str]:
         yield f"write leeway: {needed}s under {where}, if the clocks differ"
 
 
+_UNBOUND = "ask the issuer for a token that is bound to no key (without cnf: neither DPoP nor mutual TLS)"
+
+
 def _proof(findings: Findings, denial: Denial) -> Iterator[Change]:
-    del findings, denial
-    yield Change("ask the issuer for a token that is bound to no key (without cnf: neither DPoP nor mutual TLS)")
+    """What the sender has to do about each check; or an unbound token, where no proof is demanded."""
+    demanded = findings.route is not None and findings.route.rule.require_proof is not None
+    instead = () if demanded else (_UNBOUND,)
+    told = f"{denial.check}: expected {denial.expected}, found {denial.found}"
+    if findings.route is not None and findings.route.rule.token_from is not None and denial.check == "scheme":
+        yield Change(f"use a route that takes the token in Authorization: {told}", instead)
+    elif denial.check == "scheme":
+        yield Change(f"send 'Authorization: {denial.expected.partition(',')[0]} TOKEN' ({told})", instead)
+    elif denial.check == "certificate":
+        yield Change(f"connect with the certificate that the token was issued for ({told})", instead)
+    elif denial.check == "require_proof":
+        bound = "DPoP" if denial.expected == "dpop" else "mutual TLS"
+        yield Change(f"ask the issuer for a token that is bound by {bound}, and send its proof")
+    elif denial.check.startswith("proof"):
+        yield Change(f"make a new proof for this very request ({told})", instead)
+    else:
+        yield Change(_UNBOUND)
+
+
+def _step_up(findings: Findings, denial: Denial) -> Iterator[Change]:
+    route = "" if findings.route is None else findings.route.id
+    key = "acr" if denial.check == "acr" else "max_age"
+    yield Change(
+        f"authenticate anew, and get a new token ({denial.check}: expected {denial.expected}, found {denial.found})",
+        (f"change {key} of route {route} in {findings.grounds.file}",),
+    )
+
+
+def _origin(findings: Findings, denial: Denial) -> Iterator[Change]:
+    yield Change(
+        f"send it from {denial.expected}, so that Origin or Sec-Fetch-Site says so (found {denial.found})",
+        (f"set public_url in {findings.grounds.file} to what browsers call the gateway, if a proxy ends TLS",),
+    )
 
 
 def _scope(findings: Findings, denial: Denial) -> Iterator[Change]:
@@ -255,5 +291,7 @@ _REMEDIES: dict[Reason, Remedy] = {
     Reason.TOKEN_EXPIRED: _expired,
     Reason.TOKEN_NOT_YET_VALID: _not_yet,
     Reason.PROOF_INVALID: _proof,
+    Reason.AUTHENTICATION_INSUFFICIENT: _step_up,
+    Reason.ORIGIN_UNTRUSTED: _origin,
     Reason.SCOPE_INSUFFICIENT: _scope,
 }

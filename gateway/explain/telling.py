@@ -10,15 +10,15 @@ from collections.abc import Iterator
 
 from gateway.config.gateway_file import GatewayConfig
 from gateway.explain.introspected import introspected_facts
-from gateway.explain.judging import Findings
+from gateway.explain.judging import Findings, taken
 from gateway.explain.model import Candidate, Explanation, Fact, Mark, Scopes, Step, Verdict
+from gateway.explain.proving import failed_proof, proving
 from gateway.explain.remedies import changes
 from gateway.explain.verifying import verify_facts
 from gateway.explain.words import either, shown
-from gateway.policy.bearer import take_token
 from gateway.policy.decision import Allow, describe_scopes
 from gateway.policy.denial import Denial, Reason, refuse
-from gateway.policy.model import RequestHead, Route
+from gateway.policy.model import Claims, RequestHead, Route, Rule
 from gateway.policy.paths import query_keys
 from gateway.policy.routes import RouteTable
 
@@ -34,7 +34,7 @@ def tell(findings: Findings) -> Explanation:
         path=shown(path),
         query_keys=tuple(query_keys(query)),
         at=findings.now,
-        steps=(_match(findings, candidates), _take(findings), _verify(findings), _decide(findings)),
+        steps=(_match(findings, candidates), _take(findings), _verify(findings), *proving(findings), _decide(findings)),
         candidates=candidates,
         scopes=_scopes(findings),
         verdict=_verdict(findings),
@@ -89,12 +89,24 @@ def _take(findings: Findings) -> Step:
         return _not_reached("take")
     if findings.route.rule.public:
         return _nobody_looks("take")
-    taken = take_token(findings.head)
-    if isinstance(taken, Denial):
-        return Step(Mark.FAILED, "take", taken.detail)
+    token = taken(findings)
+    if token is None or isinstance(token, Denial):
+        return _not_taken(token)
     if findings.from_claims:
         return Step(Mark.OK, "take", "claims without a signature, judged as if their issuer had signed them")
-    return Step(Mark.OK, "take", f"a bearer token of {len(taken.value)} characters", tuple(_token_facts(findings)))
+    return Step(
+        Mark.OK,
+        "take",
+        f"a {'bearer' if token.scheme == 'Bearer' else token.scheme} token of {len(token.value)} characters",
+        tuple(_token_facts(findings)),
+    )
+
+
+def _not_taken(denial: Denial | None) -> Step:
+    if denial is None:
+        return _not_reached("take")
+    fact = Fact(Mark.FAILED, denial.check, denial.found, denial.expected)
+    return Step(Mark.FAILED, "take", denial.detail, (fact,))
 
 
 def _token_facts(findings: Findings) -> Iterator[Fact]:
@@ -131,19 +143,31 @@ def _decide(findings: Findings) -> Step:
     route, verified, outcome = findings.route, findings.verified, findings.outcome
     if route is not None and route.rule.public:
         return Step(Mark.OK, "decide", "the route is public: no token is asked for, and none is looked at")
-    if route is None or verified is None:
+    if route is None or verified is None or failed_proof(findings) is not None:
         return _not_reached("decide")
     mark = Mark.OK if isinstance(outcome, Allow) else Mark.FAILED
     summary = "the token grants what the route demands" if isinstance(outcome, Allow) else shown(outcome.detail)
-    foreign = isinstance(outcome, Denial) and outcome.reason is Reason.ISSUER_UNTRUSTED
-    granted = shown(" ".join(verified.claims.scopes) or "none")
-    facts: tuple[Fact, ...] = (
-        Fact(Mark.FAILED if foreign else Mark.OK, "issuer", verified.claims.issuer_name, either(route.rule.issuers)),
-        Fact(Mark.NOT_REACHED if foreign else mark, "scopes", granted, describe_scopes(route.rule)),
-    )
+    facts = tuple(_demands(route.rule, verified.claims, outcome))
     if isinstance(outcome, Denial) and outcome.scopes_missing:
         facts = (*facts, Fact(Mark.FAILED, "missing", " ".join(outcome.scopes_missing)))
     return Step(mark, "decide", summary, facts)
+
+
+def _demands(rule: Rule, claims: Claims, outcome: Allow | Denial) -> Iterator[Fact]:
+    """What the rule demands, in the order in which it is looked at."""
+    age = "" if rule.max_age is None else f"at most {rule.max_age:.0f} s ago"
+    demands = [("route issuers", claims.issuer_name, either(rule.issuers))]
+    demands += [("require_proof", "given", rule.require_proof)] if rule.require_proof is not None else []
+    demands += [("acr", shown(claims.acr or "none"), either(list(rule.acr)))] if rule.acr else []
+    demands += [("auth_time", "recent", age)] if age else []
+    demands += [("scopes", shown(" ".join(claims.scopes) or "none"), describe_scopes(rule))]
+    mark = Mark.OK
+    for name, found, expected in demands:
+        if isinstance(outcome, Denial) and outcome.check == name:
+            yield Fact(Mark.FAILED, name, outcome.found, outcome.expected)
+            mark = Mark.NOT_REACHED
+        else:
+            yield Fact(mark, name, found, expected)
 
 
 def _scopes(findings: Findings) -> Scopes | None:

@@ -46,6 +46,8 @@ def failed_check(findings: Findings) -> str | None:
     """The check that refused the token; None where all passed."""
     if findings.verified is not None or not isinstance(findings.outcome, Denial):
         return None
+    if findings.outcome.check in CHECKS[:-1]:
+        return findings.outcome.check
     reason = findings.outcome.reason
     if reason is Reason.ALGORITHM_NOT_ALLOWED:
         return "key" if findings.header_passed else "algorithm"
@@ -72,7 +74,11 @@ def verify_facts(findings: Findings) -> Iterator[Fact]:
         mark = Mark.OK if position < at else Mark.FAILED if position == at else Mark.NOT_REACHED
         if name == "revocation" and mark is Mark.OK and findings.not_looked is not None:
             mark = Mark.NOT_REACHED
-        yield Fact(mark, name, _found(name, findings, mark), _expected(name, findings))
+        outcome = findings.outcome
+        if mark is Mark.FAILED and isinstance(outcome, Denial) and outcome.check == name != CHECKS[-1]:
+            yield Fact(mark, name, outcome.found, outcome.expected)
+        else:
+            yield Fact(mark, name, _found(name, findings, mark), _expected(name, findings))
 
 
 def _expected(name: str, findings: Findings) -> str:
@@ -89,7 +95,7 @@ def _expected(name: str, findings: Findings) -> str:
         "type": either(issuer.token_types) if issuer.token_types else "any",
         "key": f"one that {issuer.name} publishes",
         "signature": "made with that key",
-        "binding": "to no key (cnf)",
+        "binding": "to a key that can be proven, or to none (cnf)",
         "claims": "exp and aud, each claim of its type",
         "audience": either(issuer.audiences),
         "expiry": f"exp ahead{_leeway(issuer.leeway)}",
