@@ -28,10 +28,11 @@ $(INTEROP): tests/interop/package.json
 	@if command -v npm >/dev/null; then npm install --prefix tests/interop --no-package-lock --no-audit --no-fund --silent && touch $@; \
 	  else echo "npm is missing: tests with OAuth software for Node are skipped"; fi
 
-interop: $(INTEROP) ## OAuth software for Node that tests and benchmarks run against
+test: $(INSTALLED) ## the test suite, on two cores
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-test: $(INSTALLED) $(INTEROP) ## the test suite, on two cores
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+interop: $(INSTALLED) $(INTEROP) ## tests with the OAuth software of others, in Python and for Node
+	$(BIN)/python -m pytest -m interop
 
 slow: $(INSTALLED) ## long and large tests: 2 GiB bodies, memory
 	$(BIN)/python -m pytest -m slow --timeout=600
@@ -73,6 +74,9 @@ bench-growth: $(INSTALLED) ## large bodies, fixed rate, memory, and what grows w
 
 bench-kids: $(INSTALLED) ## good tokens beside a flood of invented key ids
 	$(BIN)/python -m bench.kids $(BENCH)
+
+bench-tokens: $(INSTALLED) ## what a token costs, by algorithm and kind
+	$(BIN)/python -m bench.tokens
 
 profile: $(INSTALLED) ## what each step of a request costs
 	$(BIN)/python -m bench.profile

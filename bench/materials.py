@@ -20,6 +20,7 @@ ISSUER = "https://issuer.test"
 AUDIENCE = "https://maintenance.test"
 SCOPE = "maint:read"
 KID = "bench-1"
+HEADER = {"kid": KID, "typ": "at+jwt"}
 PATH = "/maintenance/jobs/rotate-logs"
 LIFETIME = 86_400
 
@@ -132,10 +133,10 @@ def _sign(private: bytes, numbers: range) -> list[str]:
     return [token(key, number) for number in numbers]
 
 
-def token(key: rsa.RSAPrivateKey, number: int, scope: str = f"profile {SCOPE}") -> str:
-    """A token like a real one: some 780 bytes."""
+def claims(number: int, scope: str = f"profile {SCOPE}", **more: object) -> dict[str, object]:
+    """What a real token says, more or less."""
     now = int(time.time())
-    claims = {
+    return {
         "iss": ISSUER,
         "sub": f"client-{number:06d}",
         "client_id": f"client-{number:06d}",
@@ -146,8 +147,12 @@ def token(key: rsa.RSAPrivateKey, number: int, scope: str = f"profile {SCOPE}") 
         "scope": scope,
         "tenant": "maintenance-tenant-of-the-benchmark",
         "client_name": "nightly maintenance batch",
-    }
-    return jwt.encode(claims, key, "RS256", {"kid": KID, "typ": "at+jwt"})
+    } | more
+
+
+def token(key: rsa.RSAPrivateKey, number: int, scope: str = f"profile {SCOPE}") -> str:
+    """A token like a real one: some 780 bytes."""
+    return jwt.encode(claims(number, scope), key, "RS256", HEADER)
 
 
 def _write(path: Path, text: str) -> Path:
