@@ -172,6 +172,8 @@ class Proxy:
         if isinstance(answer, Denial):
             exchange.refuse(answer)
         else:
+            # What was remembered of this connection while the token was unknown: the next request shall find it known.
+            exchange.client.familiar = None
             self._travel(exchange, looked=True)
         exchange.go_on()
 
