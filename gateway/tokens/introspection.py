@@ -15,7 +15,7 @@ from gateway.client.introspection_request import JSON, SIGNED
 from gateway.policy.claims import check_claims
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.model import BearerToken, Claims, TrustedIssuer
-from gateway.tokens.compact import CompactToken, read_compact
+from gateway.tokens.compact import CompactToken, JoseHeader, read_compact
 from gateway.tokens.keys import KeySet
 from gateway.tokens.strict_json import JsonError, read_object
 
@@ -60,9 +60,17 @@ class Active(NamedTuple):
 
 
 class Unclear(NamedTuple):
-    """Nothing is known of the token; `detail` says why, and quotes nothing of the answer."""
+    """Nothing is known of the token.
+
+    Attributes:
+        detail: why; it quotes nothing of the answer.
+        lacks_key: whether that is because no key at hand made the answer's signature: one that is newer may have.
+        kid: that key's name, where no key at hand bears it.
+    """
 
     detail: str
+    lacks_key: bool = False
+    kid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,36 +127,37 @@ def _plain(body: bytes) -> dict[str, object] | Unclear:
         return Unclear(f"its answer cannot be read: {error}")
 
 
-def key_wanted(answer: BodyAnswer, keys: KeySet | None) -> str | Literal[False] | None:
-    """The `kid` of a signed answer whose key is not at hand; False where it is, or the answer is no JWT."""
-    compact = read_compact(answer.body.strip())
-    if isinstance(compact, Denial) or (keys is not None and keys.candidates(compact.header.kid, compact.header.alg)):
-        return False
-    return compact.header.kid
-
-
 def _signed(body: bytes, terms: AnswerTerms, keys: KeySet | None, now: float) -> dict[str, object] | Unclear:
     """The claim `token_introspection` of a JWT that this issuer made for this gateway, now (RFC 9701 §5)."""
     compact = read_compact(body)
     if isinstance(compact, Denial):
         return Unclear(f"its answer is no signed JWT: {compact.detail}")
-    if (fault := _header_fault(compact, terms, keys) or _claims_fault(compact.payload, terms, now)) is not None:
+    if (fault := _header_fault(compact.header, terms)) is not None:
+        return Unclear(f"its signed answer {fault}")
+    if (unclear := _signature_fault(compact, keys)) is not None:
+        return unclear
+    if (fault := _claims_fault(compact.payload, terms, now)) is not None:
         return Unclear(f"its signed answer {fault}")
     document = compact.payload.get("token_introspection")
     return document if isinstance(document, dict) else Unclear("its signed answer has no token_introspection")
 
 
-def _header_fault(compact: CompactToken, terms: AnswerTerms, keys: KeySet | None) -> str | None:
-    header = compact.header
+def _header_fault(header: JoseHeader, terms: AnswerTerms) -> str | None:
     if header.typ != "token-introspection+jwt":
         return "is not of the typ token-introspection+jwt"
     if header.alg not in terms.issuer.algorithms:
         return f"is not signed with {', '.join(sorted(terms.issuer.algorithms))}"
+    return None
+
+
+def _signature_fault(compact: CompactToken, keys: KeySet | None) -> Unclear | None:
+    """Like a token's, it may be of a key that is not at hand yet, be it under a new name or an old one."""
+    header = compact.header
     candidates = () if keys is None else keys.candidates(header.kid, header.alg)
     if not candidates:
-        return "is signed with a key that is not at hand"
+        return Unclear("its signed answer is signed with a key that is not at hand", lacks_key=True, kid=header.kid)
     if not any(key.verifies(header.alg, compact.signing_input, compact.signature) for key in candidates):
-        return "has a signature that is not its key's"
+        return Unclear("its signed answer has a signature that is not its key's", lacks_key=True)
     return None
 
 

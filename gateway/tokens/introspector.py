@@ -24,7 +24,6 @@ from gateway.tokens.introspection import (
     Unclear,
     UnknownToken,
     judge_answer,
-    key_wanted,
     read_answer,
 )
 from gateway.tokens.keys import KeySet
@@ -231,8 +230,13 @@ class Introspector:
         answer = await self._client.ask(token)
         if isinstance(answer, str):
             return Unclear(answer)
-        if self.settings.signed and (kid := key_wanted(answer, self._keys.current)) is not False:
-            await self._keys.look_for(kid)
+        document = self._read(answer)
+        if not isinstance(document, Unclear) or not document.lacks_key:
+            return document
+        await self._keys.look_for(document.kid)
+        return self._read(answer)
+
+    def _read(self, answer: BodyAnswer) -> dict[str, object] | Unclear:
         return read_answer(answer, self._terms, self._keys.current, self._clock())
 
     def _fail(self, detail: str) -> Denial:

@@ -19,7 +19,6 @@ from gateway.tokens.introspection import (
     UnknownToken,
     is_token68,
     judge_answer,
-    key_wanted,
     looks_like_jwt,
     read_answer,
 )
@@ -37,6 +36,8 @@ SIGNED_TERMS = AnswerTerms(ISSUER, signed=True, audience="gateway")
 INNER: dict[str, object] = {"iss": ISSUER.issuer, "aud": "gateway", "iat": NOW, "token_introspection": ACTIVE}
 OPAQUE = bearer(b"opaque-token")
 SETTINGS = IntrospectionSettings("a", ISSUER.issuer)
+RENEWED = key_set(public_jwk("RSA", "b", kid="a-RSA"))
+"""Another key under the name of the one that signs."""
 
 
 def answered(body: object, kind: str = JSON, status: int = 200) -> BodyAnswer:
@@ -138,11 +139,23 @@ def test_without_keys_no_signed_answer_counts() -> None:
     assert isinstance(read_answer(jwt(), SIGNED_TERMS, None, NOW), Unclear)
 
 
-def test_a_key_is_looked_for_where_it_is_not_at_hand() -> None:
-    assert key_wanted(jwt(), keys_of("a")) is False
-    assert key_wanted(jwt(kid="new"), keys_of("a")) == "new"
-    assert key_wanted(jwt(), None) == "a-RSA"
-    assert key_wanted(answered(b"no jwt"), keys_of("a")) is False
+@pytest.mark.parametrize(
+    ("answer", "keys", "lacking"),
+    [
+        (jwt(kid="new"), keys_of("a"), (True, "new")),
+        (jwt(), None, (True, "a-RSA")),
+        (jwt(), RENEWED, (True, None)),
+        (jwt(typ="at+jwt", kid="new"), keys_of("a"), (False, None)),
+        (jwt({"aud": "somebody"}), keys_of("a"), (False, None)),
+        (answered(b"no jwt", SIGNED), None, (False, None)),
+    ],
+)
+def test_it_is_told_whether_a_newer_key_may_help(
+    answer: BodyAnswer, keys: KeySet | None, lacking: tuple[bool, str | None]
+) -> None:
+    found = read_answer(answer, SIGNED_TERMS, keys, NOW)
+    assert isinstance(found, Unclear)
+    assert (found.lacks_key, found.kid) == lacking
 
 
 @pytest.mark.parametrize(
@@ -186,11 +199,12 @@ class Keys:
     """Keys of which one comes when it is looked for."""
 
     current: KeySet | None = None
+    found: KeySet = field(default_factory=lambda: keys_of("a"))
     looked: list[str | None] = field(default_factory=list)
 
     async def look_for(self, kid: str | None) -> None:
         self.looked.append(kid)
-        self.current = keys_of("a")
+        self.current = self.found
 
 
 @dataclass
@@ -305,6 +319,15 @@ async def test_the_key_of_a_signed_answer_is_looked_for_once() -> None:
     assert isinstance(await desk.ask(b"one"), Claims)
     assert isinstance(await desk.ask(b"two"), Claims)
     assert desk.keys.looked == ["a-RSA"]
+
+
+@pytest.mark.parametrize(("found", "has_it"), [(keys_of("a"), True), (RENEWED, False)])
+async def test_the_key_of_a_signed_answer_may_have_changed_under_its_name(found: KeySet, *, has_it: bool) -> None:
+    signed_answers = replace(SETTINGS, signed=True, client_id="gateway")
+    desk = Desk(Endpoint(jwt()), Keys(RENEWED, found), settings=signed_answers)
+    assert isinstance(await desk.ask(), Claims) is has_it
+    assert desk.keys.looked == [None]
+    assert desk.endpoint.asked == ["opaque-token"]
 
 
 async def test_questions_end_when_it_is_closed() -> None:

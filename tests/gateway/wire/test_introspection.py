@@ -1,45 +1,20 @@
-"""Opaque tokens: their issuer is asked, over real sockets, however it behaves (RFC 7662, RFC 9701)."""
+"""Opaque tokens: their issuer is asked, over real sockets, however it behaves (RFC 7662)."""
 
 import asyncio
 import base64
 import json
 import logging
 from collections.abc import AsyncIterator
-from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
 
+from .asked import JSON, OPAQUE, SECRET, active, asking, http, says, tried
 from .conftest import Start
-from .gate import Gate
 from .minting import AUDIENCE, ISSUER, NOW, claims, mint
 from .patience import eventually
-from .raw_client import Answer, request
-from .raw_upstream import Play, RawUpstream, Visit, replies
-
-SECRET = "the-gateway-s-secret"
-OPAQUE = "mF_9.B5f-4.1JqM-an-opaque-token"
-JSON = "application/json"
-SIGNED = "application/token-introspection+jwt"
-
-
-def http(body: object, status: str = "200 OK", kind: str = JSON, *fields: str) -> bytes:
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(content)}", f"Content-Type: {kind}", *fields, "", ""]
-    return "\r\n".join(lines).encode() + content
-
-
-def active(**changes: object) -> dict[str, object]:
-    return {"active": True, "token_type": "Bearer", **claims(**changes)}
-
-
-def says(**changes: object) -> Play:
-    return replies(http(active(**changes)))
-
-
-def signed(payload: dict[str, object] | None = None, typ: str = "token-introspection+jwt", kid: str = "rsa") -> Play:
-    whole = {"iss": ISSUER, "aud": "gateway", "iat": NOW, "token_introspection": active()} | (payload or {})
-    return replies(http(mint(whole, typ=typ, kid=kid).encode(), "200 OK", SIGNED))
+from .raw_client import request
+from .raw_upstream import RawUpstream, Visit, replies
 
 
 @pytest.fixture
@@ -47,17 +22,6 @@ async def issuer() -> AsyncIterator[RawUpstream]:
     """The issuer's introspection endpoint."""
     async with RawUpstream(says()) as issuer:
         yield issuer
-
-
-def asking(issuer: RawUpstream, /, credentials: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
-    """A configuration whose issuer is asked."""
-    own = {"issuer": ISSUER, "client_id": "gateway", "client_secret": SECRET}
-    introspection = {"endpoint": f"http://127.0.0.1:{issuer.port}/introspect", "credentials": "own"}
-    return {"credentials": {"own": own | (credentials or {})}, "issuer": {"introspection": introspection | changes}}
-
-
-async def tried(gate: Gate, token: str = OPAQUE, *fields: str, target: str = "/admin/x") -> Answer:
-    return await gate.ask(request(f"GET {target}", f"Authorization: Bearer {token}", *fields))
 
 
 async def test_an_active_token_enters_as_whom_the_issuer_names(start: Start, issuer: RawUpstream) -> None:
@@ -273,37 +237,6 @@ async def test_what_is_no_token_is_not_asked_about(start: Start, issuer: RawUpst
     gate = await start(**asking(issuer))
     assert (await gate.ask(request("GET /admin/x", f"Authorization: Bearer {token}"))).status in {400, 401}
     assert not issuer.visits
-
-
-async def test_signed_answers_are_taken(start: Start, issuer: RawUpstream) -> None:
-    issuer.play = signed()
-    gate = await start(**asking(issuer, jwt=True))
-    assert (await tried(gate)).status == 200
-    assert issuer.last.fields("Accept") == [SIGNED]
-
-
-@pytest.mark.parametrize(
-    "play",
-    [
-        says(),
-        signed({"iss": "https://other.example"}),
-        signed({"aud": "somebody"}),
-        signed({"iat": NOW - 301}),
-        signed({"iat": None}),
-        signed({"token_introspection": None}),
-        signed(typ="at+jwt"),
-        signed(kid="unknown"),
-        replies(http(b"no.jwt", "200 OK", SIGNED)),
-        replies(http(mint(typ="token-introspection+jwt").encode()[:-8] + b"AAAAAAAA", "200 OK", SIGNED)),
-    ],
-)
-async def test_an_answer_that_is_not_signed_as_it_should_be_is_503(
-    start: Start, issuer: RawUpstream, play: Play
-) -> None:
-    issuer.play = play
-    gate = await start(**asking(issuer, jwt=True))
-    answer = await tried(gate)
-    assert (answer.status, json.loads(answer.body)["reason"]) == (503, "introspection_unavailable")
 
 
 async def test_the_gateway_may_authenticate_with_a_token(start: Start, issuer: RawUpstream) -> None:
