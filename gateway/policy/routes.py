@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.model import RequestHead, Route
@@ -80,6 +82,32 @@ def _segment(part: str, *, last: bool) -> Segment:
     if isinstance(canonical, CanonicalTarget):
         return Literal(canonical.path[1:])
     raise ValueError(f"'{part}' can stand in no request's path: {canonical.detail}")
+
+
+def captures(template: str, path: str) -> dict[str, str]:
+    """What a template's variables stand for in a canonical path that fits it.
+
+    Escapes are undone, as whoever answers reads them; where the bytes are no UTF-8, they stay.
+    """
+    parts = path.split("/")
+    return {
+        name: "/".join(map(_unescaped, parts[at:])) if takes_rest else _unescaped(parts[at])
+        for name, at, takes_rest in _variables(template)
+    }
+
+
+@lru_cache(maxsize=1024)
+def _variables(template: str) -> tuple[tuple[str, int, bool], ...]:
+    """Name of each variable, its place among the parts of a path, and whether it takes the rest."""
+    placed = enumerate(parse_template(template), 1)
+    return tuple((each.name, at, isinstance(each, Rest)) for at, each in placed if not isinstance(each, Literal))
+
+
+def _unescaped(part: str) -> str:
+    try:
+        return unquote(part, errors="strict")
+    except UnicodeDecodeError:
+        return part
 
 
 class _Leaf(NamedTuple):
