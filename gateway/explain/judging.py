@@ -233,20 +233,27 @@ async def judge_claims(grounds: Grounds, request: Request, payload: Mapping[str,
     """
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
         key_sources(grounds, http, lambda: now)
+    return await judge_as_if(grounds, request, payload, now)
+
+
+async def judge_as_if(grounds: Grounds, request: Request, payload: Mapping[str, object] | None, now: float) -> Findings:
+    """The same without a look at the files of keys; a payload of None stands for no token, and the request has none."""
     head = await _read(grounds, request)
     if isinstance(head, Denial):
         return Findings(grounds, request, now, head, from_claims=True)
     route = grounds.table.match(head)
-    signed = stand_in(payload, route if isinstance(route, Route) else None, grounds, now)
-    head = _bearing(head._replace(authorization=(b"Bearer " + signed.token,)), route, signed.token)
+    signed = stand_in(payload or {}, route if isinstance(route, Route) else None, grounds, now)
+    if payload is not None:
+        head = _bearing(head._replace(authorization=(b"Bearer " + signed.token,)), route, signed.token)
     verifier = TokenVerifier(signed.issuers, signed.keys, capacity=1, log_key=b"")
     judgement = judge(head, _Sender(grounds, request), grounds.table, verifier, grounds.proofs(now), now)
     outcome = judgement.outcome
     if isinstance(outcome, UnknownKey | UnknownToken):
         raise TypeError("the stand-in for a token is a JWT, and names a key that its own issuer has")
-    assumed = () if judgement.route is None or judgement.route.rule.public else signed.assumed
+    told = payload is not None and judgement.route is not None and not judgement.route.rule.public
     not_looked = "there are claims only, and no token"
-    findings = Findings(grounds, request, now, outcome, head, from_claims=True, assumed=assumed, not_looked=not_looked)
+    findings = Findings(grounds, request, now, outcome, head, from_claims=True, not_looked=not_looked)
+    findings = replace(findings, assumed=signed.assumed if told else ())
     return _findings(findings, judgement, signed.issuers, signed.keys)
 
 
