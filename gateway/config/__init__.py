@@ -20,7 +20,7 @@ from gateway.config.fields import (
     written,
 )
 from gateway.config.reading import Document, Position, decode, read_file, read_yaml
-from gateway.config.substitution import substitute
+from gateway.config.substitution import secret_files, substitute
 from gateway.host_port import HostPort
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "nearest",
     "read_file",
     "read_yaml",
+    "secret_files",
     "shown",
     "substitute",
     "written",

@@ -16,6 +16,7 @@ from gateway.config.reading import UNPRINTABLE, Document
 MOST_SECRET_BYTES = 64 << 10
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?P<body>[^}]*)(?P<end>\}?)")
+_SECRET = re.compile(r"\$\{file:([^}]+)\}")
 _VARIABLE = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<fallback>:-(?P<default>.*))?", re.DOTALL)
 
 
@@ -30,6 +31,11 @@ class Filled(str):
 
 class _UnfilledError(Exception):
     """A reference that leads nowhere."""
+
+
+def secret_files(text: str) -> list[FilePath]:
+    """The files that a configuration's text may take values from: one too many, in a comment, does no harm."""
+    return [FilePath(name) for name in _SECRET.findall(text)]
 
 
 def substitute(document: Document, environ: Mapping[str, str]) -> Document | list[ConfigError]:

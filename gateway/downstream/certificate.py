@@ -10,15 +10,13 @@ from pathlib import Path
 from ssl import SSLContext
 from typing import NamedTuple
 
+from gateway.stamps import Stamp, stamps
 from gateway.tls import ServerFiles, TlsFileError, authorities, expiry, fault, server_context
 
 log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 5.0
 """Between two looks at the files."""
-
-Stamp = tuple[int, int, int] | None
-"""What tells a file from its predecessor; None where there is no file."""
 
 
 class Loaded(NamedTuple):
@@ -70,10 +68,10 @@ class ServerTls:
 
     async def refresh(self) -> None:
         """Take files that have changed; those that are of no use are named once, and the old ones stay in force."""
-        stamps = await asyncio.to_thread(self._look)
-        if stamps == self._stamps:
+        looked = await asyncio.to_thread(self._look)
+        if looked == self._stamps:
             return
-        self._stamps = stamps
+        self._stamps = looked
         files = self._files
         loaded = await asyncio.to_thread(_loaded, files)
         if files is self._files and self._take(loaded):
@@ -101,8 +99,8 @@ class ServerTls:
         self.failures += 1
         self.last_failure = f"{address}: {fault(error)}"
 
-    def _look(self) -> tuple[Stamp, ...]:
-        return tuple(map(_stamp, self._files.paths))
+    def _look(self) -> dict[Path, Stamp]:
+        return stamps(self._files.paths)
 
 
 def _load(files: ServerFiles) -> Loaded:
@@ -114,11 +112,3 @@ def _loaded(files: ServerFiles) -> Loaded | TlsFileError:
         return _load(files)
     except TlsFileError as error:
         return error
-
-
-def _stamp(path: Path) -> Stamp:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
