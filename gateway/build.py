@@ -163,6 +163,7 @@ def route(config: RouteConfig, issuers: Mapping[str, IssuerConfig]) -> Route:
     scopes, websocket = config.scopes, config.websocket
     rule = Rule(
         public=config.public,
+        deny=config.deny,
         issuers=frozenset(config.issuers or issuers),
         asks=next((name for name in config.issuers or issuers if issuers[name].introspection is not None), None),
         all_of=() if scopes is None else scopes.all_of,
@@ -177,7 +178,7 @@ def route(config: RouteConfig, issuers: Mapping[str, IssuerConfig]) -> Route:
         path=config.path,
         methods=frozenset(config.methods or METHODS),
         rule=rule,
-        upstream=config.upstream,
+        upstream=config.upstream or "",
         forward_token=config.forward_token,
         allow_in_path=frozenset(config.allow_in_path),
         max_body=config.max_body,

@@ -13,6 +13,7 @@ from gateway.config.fields import host_port
 from gateway.config.gateway_fields import DEFAULT_ADDRESSES, is_loopback
 from gateway.config.reading import Document
 from gateway.config.redaction import masked
+from gateway.config.route_demands import demand_faults
 from gateway.config.shadowing import Reaches
 from gateway.host_port import HostPort
 from gateway.policy.routes import METHODS, parse_template
@@ -114,30 +115,10 @@ def _routes(root: Mapping[str, Any]) -> Iterator[Fault]:
         name = route.get("id")
         if isinstance(name, str) and first.setdefault(name, index) != index:
             yield (*path, "id"), f"is the same as that of routes[{first[name]}]: each route needs its own"
-        yield from _demand(root, path, route)
+        yield from demand_faults(mapping(root.get("issuers")), path, route)
         yield from _names(root, path, route)
         yield from _one_is_asked(root, path, route)
         yield from _shadow(path, route, earlier)
-
-
-def _demand(root: Mapping[str, Any], path: Path, route: Mapping[str, Any]) -> Iterator[Fault]:
-    """A route says either which scopes it demands, or that it is public."""
-    public = str(route.get("public")).lower() == "true"
-    if public:
-        for key in ("scopes", "issuers", "require_proof", "acr", "max_age", "token_from"):
-            if key in route:
-                yield (*path, key), f"has no effect on a public route: remove {key}, or remove public: true"
-        return
-    if "scopes" not in route:
-        yield (
-            path,
-            "says neither scopes nor public: true: list the scopes that a token must carry, or write public: true",
-        )
-    elif not mapping(root.get("issuers")):
-        yield path, "demands a token, but no issuer is trusted: add one under issuers"
-    if "token_from" in route and route.get("require_proof") == "dpop":
-        remedy = "remove token_from, or demand mtls"
-        yield (*path, "token_from"), f"DPoP tokens come in Authorization only (RFC 9449 §7.1): {remedy}"
 
 
 def _names(root: Mapping[str, Any], path: Path, route: Mapping[str, Any]) -> Iterator[Fault]:

@@ -298,6 +298,7 @@ class RouteConfig(Section):
         default=None, description="Scopes that the token must carry: a list of all, or {all: [...], any: [...]}."
     )
     public: bool = Field(default=False, description="Open to everyone: no token is asked for, and none is looked at.")
+    deny: bool = Field(default=False, description="Closed to everyone, whatever routes below would take.")
     require_proof: Literal["dpop", "mtls"] | None = Field(
         default=None,
         description="Demand a token that is bound to its sender's key, and the proof; by default by token.",
@@ -309,7 +310,9 @@ class RouteConfig(Section):
     max_age: Duration | None = Field(
         default=None, description="Demand that the token's `auth_time` is at most so long ago (RFC 9470)."
     )
-    upstream: Text = Field(description="Name of the upstream that answers.")
+    upstream: Text | None = Field(
+        default=None, description="Name of the upstream that answers; required, unless the route says deny: true."
+    )
     forward_token: bool = Field(
         default=False, description="Send the token on to the upstream, in the field that it came in."
     )

@@ -111,7 +111,7 @@ class _Sender:
 def taken(findings: Findings) -> BearerToken | Denial | None:
     """The token, as the journey takes it; None where nobody looks for one."""
     head, route = findings.head, findings.route
-    if head is None or route is None or route.rule.public:
+    if head is None or route is None or not route.rule.takes_token:
         return None
     place = route.rule.token_from
     if place is not None:

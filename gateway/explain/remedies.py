@@ -268,6 +268,14 @@ def _origin(findings: Findings, denial: Denial) -> Iterator[Change]:
     )
 
 
+def _denied(findings: Findings, denial: Denial) -> Iterator[Change]:
+    del denial
+    route = "" if findings.route is None else findings.route.id
+    near = [near for near in nearest_routes(findings) if not near.endswith(f"({route})")]
+    instead = (f"remove deny: true from route {route} in {findings.grounds.file}, and say whom it lets in",)
+    yield Change(f"use the path of another route: {near[0]}" if near else "use the path of another route", instead)
+
+
 def _scope(findings: Findings, denial: Denial) -> Iterator[Change]:
     del denial
     claims = _claims_if_valid(findings)
@@ -294,4 +302,5 @@ _REMEDIES: dict[Reason, Remedy] = {
     Reason.AUTHENTICATION_INSUFFICIENT: _step_up,
     Reason.ORIGIN_UNTRUSTED: _origin,
     Reason.SCOPE_INSUFFICIENT: _scope,
+    Reason.ROUTE_DENIED: _denied,
 }

@@ -80,15 +80,15 @@ def _not_reached(name: str) -> Step:
     return Step(Mark.NOT_REACHED, name, "not reached")
 
 
-def _nobody_looks(name: str) -> Step:
-    return Step(Mark.OK, name, "nothing to do: the route is public")
+def _nobody_looks(name: str, rule: Rule) -> Step:
+    return Step(Mark.OK, name, f"nothing to do: the route {'is public' if rule.public else 'denies everyone'}")
 
 
 def _take(findings: Findings) -> Step:
     if findings.route is None or findings.head is None:
         return _not_reached("take")
-    if findings.route.rule.public:
-        return _nobody_looks("take")
+    if not findings.route.rule.takes_token:
+        return _nobody_looks("take", findings.route.rule)
     token = taken(findings)
     if token is None or isinstance(token, Denial):
         return _not_taken(token)
@@ -125,8 +125,8 @@ def _token_facts(findings: Findings) -> Iterator[Fact]:
 
 
 def _verify(findings: Findings) -> Step:
-    if findings.route is not None and findings.route.rule.public:
-        return _nobody_looks("verify")
+    if findings.route is not None and not findings.route.rule.takes_token:
+        return _nobody_looks("verify", findings.route.rule)
     if findings.token is None:
         return _not_reached("verify")
     asked = findings.asked
@@ -141,6 +141,8 @@ def _verify(findings: Findings) -> Step:
 
 def _decide(findings: Findings) -> Step:
     route, verified, outcome = findings.route, findings.verified, findings.outcome
+    if route is not None and route.rule.deny:
+        return Step(Mark.FAILED, "decide", "the route denies everyone: no token is asked for, and none is looked at")
     if route is not None and route.rule.public:
         return Step(Mark.OK, "decide", "the route is public: no token is asked for, and none is looked at")
     if route is None or verified is None or failed_proof(findings) is not None:
@@ -172,7 +174,7 @@ def _demands(rule: Rule, claims: Claims, outcome: Allow | Denial) -> Iterator[Fa
 
 def _scopes(findings: Findings) -> Scopes | None:
     route, verified, outcome = findings.route, findings.verified, findings.outcome
-    if route is None or route.rule.public:
+    if route is None or not route.rule.takes_token:
         return None
     granted = () if verified is None else verified.claims.scopes
     missing = outcome.scopes_missing if isinstance(outcome, Denial) else ()

@@ -31,11 +31,13 @@ class Evidence(NamedTuple):
 ALLOW = Allow()
 NO_EVIDENCE = Evidence()
 
+_CLOSED = unmet(Reason.ROUTE_DENIED, "deny", "nobody", "a request")
+
 
 def decide(rule: Rule, evidence: Evidence) -> Allow | Denial:
     """Decide whether the evidence satisfies the rule."""
-    if rule.public:
-        return ALLOW
+    if not rule.takes_token:
+        return _CLOSED if rule.deny else ALLOW
     claims = evidence.claims
     if claims is None:
         return Denial(Reason.TOKEN_MISSING, "the route demands a token")

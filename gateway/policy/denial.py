@@ -35,6 +35,7 @@ class Reason(StrEnum):
     ORIGIN_UNTRUSTED = "origin_untrusted"
     SCOPE_INSUFFICIENT = "scope_insufficient"
     CLAIM_CONDITION_FAILED = "claim_condition_failed"
+    ROUTE_DENIED = "route_denied"
     BODY_TOO_LARGE = "body_too_large"
     RATE_LIMITED = "rate_limited"
     OVERLOADED = "overloaded"
@@ -147,6 +148,7 @@ MEANINGS: dict[Reason, Meaning] = {
     Reason.CLAIM_CONDITION_FAILED: _insufficient(
         "The token's claims do not satisfy this route", "Ask the API's owner which clients may call this route."
     ),
+    Reason.ROUTE_DENIED: Meaning(403, "Nobody may make this request", "Ask the API's owner: no token opens this path."),
     Reason.BODY_TOO_LARGE: Meaning(
         413, "The request's body is larger than this route takes", "Send less, or ask the API's owner for the bound."
     ),

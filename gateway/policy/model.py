@@ -187,6 +187,7 @@ class Rule:
 
     Attributes:
         public: no token is asked for, and none is looked at.
+        deny: nobody enters, and no token is looked at.
         issuers: names of the issuers whose tokens are taken.
         asks: the one of them that is asked about opaque tokens (RFC 7662); None where none is.
         all_of: scopes that the token must carry, every one, in the file's order.
@@ -196,6 +197,7 @@ class Rule:
         max_age: seconds since `auth_time` at most; None for any.
         token_from: where the token is; None for Authorization.
         scopes_named: every scope of either list, each once.
+        takes_token: whether a token is demanded, wherever it is.
         is_plain: whether a token is demanded, in Authorization.
         is_demanding: whether it demands more of the sender than scopes.
     """
@@ -209,13 +211,16 @@ class Rule:
     max_age: float | None = None
     token_from: TokenFrom | None = None
     asks: str | None = None
+    deny: bool = False
     scopes_named: tuple[str, ...] = field(init=False, repr=False)
+    takes_token: bool = field(init=False, repr=False)
     is_plain: bool = field(init=False, repr=False)
     is_demanding: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scopes_named", tuple(dict.fromkeys((*self.all_of, *self.any_of))))
-        object.__setattr__(self, "is_plain", not self.public and self.token_from is None)
+        object.__setattr__(self, "takes_token", not self.public and not self.deny)
+        object.__setattr__(self, "is_plain", self.takes_token and self.token_from is None)
         demanding = self.require_proof is not None or bool(self.acr) or self.max_age is not None
         object.__setattr__(self, "is_demanding", demanding)
 
@@ -242,7 +247,7 @@ class Route:
         path: the template, see `routes.parse_template`.
         methods: the methods that it takes.
         rule: what it demands.
-        upstream: the name of the upstream that answers.
+        upstream: the name of the upstream that answers; "" where nobody enters.
         forward_token: whether the token goes on to the upstream, in the field that it came in.
         allow_in_path: doubtful forms that this route accepts.
         websocket: None where nothing may be upgraded.

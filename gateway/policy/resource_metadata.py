@@ -44,7 +44,7 @@ class ResourceMetadata:
 
 def bearer_methods(routes: Iterable[Route]) -> list[str]:
     """How tokens are sent (§2); there is no word for other fields and cookies, and an empty list says just that."""
-    protected = [route.rule for route in routes if not route.rule.public]
+    protected = [route.rule for route in routes if route.rule.takes_token]
     return ["header"] if any(rule.is_plain for rule in protected) or not protected else []
 
 
@@ -52,7 +52,7 @@ def resource_metadata(
     public_url: str, issuers: Iterable[TrustedIssuer], routes: Sequence[Route], algorithms: Iterable[str]
 ) -> ResourceMetadata:
     """What the trusted issuers and the routes amount to; `algorithms` are those of DPoP proofs."""
-    rules = [route.rule for route in routes if not route.rule.public]
+    rules = [route.rule for route in routes if route.rule.takes_token]
     members: dict[str, object] = {
         "authorization_servers": list(dict.fromkeys(issuer.issuer for issuer in issuers)),
         "scopes_supported": list(dict.fromkeys(scope for rule in rules for scope in rule.scopes_named)),

@@ -25,7 +25,7 @@ PLACEHOLDERS = {
     "resource_settings": "resource_settings.AUDIENCE",
 }
 FILES: dict[str, type[BaseModel]] = {"config/gateway.yaml": GatewayConfig, "config/issuer.yaml": IssuerSettings}
-WITH_YAML = ("configuration.md", "issuers.md", "security.md", "../deploy/README.md", "../README.md")
+WITH_YAML = ("configuration.md", "rules.md", "issuers.md", "security.md", "../deploy/README.md", "../README.md")
 NEEDED = {
     "issuers": "issuers: {corporate: {issuer: https://login.example/, audience: api}}",
     "upstreams": 'upstreams: {maintenance: {url: "http://127.0.0.1:9000"}}',

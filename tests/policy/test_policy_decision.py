@@ -84,6 +84,14 @@ def test_a_public_route_asks_for_nothing() -> None:
     assert decide(Rule(public=True, all_of=("a",)), Evidence(holding())) == ALLOW
 
 
+def test_a_route_that_denies_lets_nobody_in_whatever_is_known_of_him() -> None:
+    rule = Rule(deny=True, issuers=LOCAL)
+    assert not rule.takes_token
+    assert not rule.is_plain
+    for evidence in (NO_EVIDENCE, Evidence(holding("a"))):
+        assert reason(decide(rule, evidence)) is Reason.ROUTE_DENIED
+
+
 def test_without_a_token_nothing_but_a_public_route_opens() -> None:
     assert reason(decide(Rule(issuers=LOCAL), NO_EVIDENCE)) is Reason.TOKEN_MISSING
 

@@ -22,6 +22,7 @@ TABLE: dict[str, tuple[int, str | None]] = {
     "origin_untrusted": (403, None),
     "scope_insufficient": (403, 'Bearer realm="here", error="insufficient_scope"'),
     "claim_condition_failed": (403, 'Bearer realm="here", error="insufficient_scope"'),
+    "route_denied": (403, None),
     "body_too_large": (413, None),
     "rate_limited": (429, None),
     "overloaded": (503, None),
