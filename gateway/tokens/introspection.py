@@ -107,10 +107,10 @@ def read_answer(answer: BodyAnswer, terms: AnswerTerms, keys: KeySet | None, now
         keys: of the issuer, for an answer that is signed.
         now: seconds since the epoch.
     """
-    if answer.status == 401:
-        return Unclear("it does not take the gateway's own credentials (401)")
     if answer.status != 200:
-        return Unclear(f"it answered {answer.status}")
+        is_stranger = answer.status == 401 or _is_invalid_client(answer.body)
+        refused = "does not take the gateway's own credentials"
+        return Unclear(f"it {refused} ({answer.status})" if is_stranger else f"it answered {answer.status}")
     kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind != (SIGNED if terms.signed else JSON):
         return Unclear(f"its answer is not {SIGNED if terms.signed else JSON}")
@@ -118,6 +118,12 @@ def read_answer(answer: BodyAnswer, terms: AnswerTerms, keys: KeySet | None, now
     if isinstance(document, dict) and not isinstance(document.get("active"), bool):
         return Unclear("its answer has no member 'active' that is true or false")
     return document
+
+
+def _is_invalid_client(body: bytes) -> bool:
+    """Whether the client could not authenticate: 401 only where it did so in Authorization (RFC 6749 §5.2)."""
+    document = _plain(body)
+    return isinstance(document, dict) and document.get("error") == "invalid_client"
 
 
 def _plain(body: bytes) -> dict[str, object] | Unclear:

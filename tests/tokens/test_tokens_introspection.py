@@ -81,6 +81,9 @@ def test_the_form_of_a_token_tells_whether_it_is_a_jwt_or_any_token(
     ("answer", "said"),
     [
         (answered(ACTIVE, status=401), "credentials"),
+        (answered({"error": "invalid_client"}, status=400), "credentials (400)"),
+        (answered({"error": "invalid_request"}, status=400), "it answered 400"),
+        (answered(b"<html>", status=400), "it answered 400"),
         (answered(ACTIVE, status=500), "500"),
         (answered(ACTIVE, status=204), "204"),
         (answered(ACTIVE, "text/html"), JSON),
