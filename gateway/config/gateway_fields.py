@@ -282,7 +282,9 @@ ClaimValues = Annotated[
 PathTemplate = Annotated[
     str,
     AfterValidator(_template),
-    WithJsonSchema({"type": "string", "pattern": "^/", "examples": ["/jobs/{job}", "/files/{path...}"]}),
+    WithJsonSchema(
+        {"type": "string", "pattern": "^/", "examples": ["/jobs/{job}", "/jobs/{job:int}", "/files/{path...}"]}
+    ),
 ]
 
 

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 from gateway.config.binding import MisplacedError, Section, bind, merged, prepare
 from gateway.config.credentials import CredentialsConfig, credentials_check
 from gateway.config.cross_checks import cross_check
+from gateway.config.demand_fields import Clients
 from gateway.config.errors import ConfigError
 from gateway.config.fields import Address, ByteSize, Duration, StringOrList, Text, at_least, at_most, written
 from gateway.config.gateway_fields import (
@@ -36,6 +37,7 @@ from gateway.config.gateway_fields import (
     scopes_as_mapping,
     websocket_as_mapping,
 )
+from gateway.config.rule_tests import Case
 from gateway.policy.model import CLIENT_CLAIMS, SCOPE_CLAIMS
 
 FILE = "config/gateway.yaml"
@@ -290,7 +292,9 @@ class RouteConfig(Section):
     methods: Annotated[tuple[Method, ...], Field(min_length=1), AfterValidator(each_once)] | None = Field(
         default=None, description="HTTP methods; by default GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS."
     )
-    path: PathTemplate = Field(description="Path template: {x} stands for one segment, {x...} for the rest.")
+    path: PathTemplate = Field(
+        description="Path template: {x} is one segment, {x:int}, {x:uuid}, {x:[a-z]+} one of a kind, {x...} the rest."
+    )
     issuers: Annotated[tuple[Text, ...], Field(min_length=1), AfterValidator(each_once)] | None = Field(
         default=None, description="Names of the issuers whose tokens are taken; by default every issuer."
     )
@@ -299,6 +303,12 @@ class RouteConfig(Section):
     )
     public: bool = Field(default=False, description="Open to everyone: no token is asked for, and none is looked at.")
     deny: bool = Field(default=False, description="Closed to everyone, whatever routes below would take.")
+    clients: Clients | None = Field(
+        default=None, description="Clients that may enter: a list, or {ISSUER: [...]} where several issuers are taken."
+    )
+    claims: dict[Text, ClaimValues] = Field(
+        default={}, description="What claims have to be, or (lists) to hold: values, or a variable of the path, {name}."
+    )
     require_proof: Literal["dpop", "mtls"] | None = Field(
         default=None,
         description="Demand a token that is bound to its sender's key, and the proof; by default by token.",
@@ -379,6 +389,9 @@ class GatewayConfig(Section):
     )
     routes: Annotated[tuple[RouteConfig, ...], Field(min_length=1)] = Field(
         description="Who may call what. The first match wins; what matches no route is refused."
+    )
+    tests: tuple[Case, ...] = Field(
+        default=(), description="Cases that the rules have to satisfy; where one fails, the gateway does not start."
     )
 
 

@@ -1,21 +1,32 @@
 """Which routes can never match, because earlier ones take all that they would."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
+from gateway.policy.patterns import Pattern
 from gateway.policy.routes import Literal, Segment, Variable
 
 _ANY = "{}"
 _REST = "{...}"
+_Step = str | Pattern
+"""A segment without a variable's name; no literal holds a brace."""
 
 
 class _Place:
-    """One place in the tree of the templates so far: who ends here, and what follows."""
+    """One place in the tree of the templates so far: who ends here, and what follows; behind patterns, too."""
 
-    __slots__ = ("ends", "next")
+    __slots__ = ("ends", "next", "typed")
 
     def __init__(self) -> None:
         self.ends: list[tuple[str, frozenset[str]]] = []
         self.next: dict[str, _Place] = {}
+        self.typed: dict[Pattern, _Place] = {}
+
+    def child(self, step: _Step) -> _Place:
+        if isinstance(step, Pattern):
+            return self.typed.setdefault(step, _Place())
+        return self.next.setdefault(step, _Place())
 
 
 class Reaches:
@@ -28,7 +39,7 @@ class Reaches:
         """Take up one route."""
         place = self._root
         for segment in segments:
-            place = place.next.setdefault(_step(segment), _Place())
+            place = place.child(_step(segment))
         place.ends.append((name, methods))
 
     def covering(self, segments: tuple[Segment, ...], methods: frozenset[str]) -> tuple[str, ...]:
@@ -41,11 +52,12 @@ class Reaches:
         return () if left else tuple(names)
 
 
-def _step(segment: Segment) -> str:
-    """A segment without a variable's name; no literal holds a brace."""
+def _step(segment: Segment) -> _Step:
     if isinstance(segment, Literal):
         return segment.text
-    return _ANY if isinstance(segment, Variable) else _REST
+    if isinstance(segment, Variable):
+        return segment.pattern or _ANY
+    return _REST
 
 
 def _covering(place: _Place, segments: tuple[Segment, ...]) -> Iterator[tuple[str, frozenset[str]]]:
@@ -56,7 +68,18 @@ def _covering(place: _Place, segments: tuple[Segment, ...]) -> Iterator[tuple[st
     first, later = _step(segments[0]), segments[1:]
     if _REST in place.next:
         yield from place.next[_REST].ends
-    steps = {first} if first == "" else {first, _ANY}
-    for step in steps if first != _REST else ():
-        if step in place.next:
-            yield from _covering(place.next[step], later)
+    if first == _REST:
+        return
+    for below in _steps_over(place, first):
+        yield from _covering(below, later)
+
+
+def _steps_over(place: _Place, step: _Step) -> Iterator[_Place]:
+    """Where the steps lead that take every segment that this one takes."""
+    if isinstance(step, str) and step != _ANY and step in place.next:
+        yield place.next[step]
+    if step != "" and _ANY in place.next:
+        yield place.next[_ANY]
+    for pattern, below in place.typed.items() if step != _ANY else ():
+        if pattern.includes(step) if isinstance(step, Pattern) else pattern.fits(step):
+            yield below

@@ -15,11 +15,13 @@ from urllib.parse import unquote
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.model import RequestHead, Route
 from gateway.policy.paths import CanonicalTarget, canonical_target
+from gateway.policy.patterns import TYPES, Pattern, compiled
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 """What a route without `methods` takes. CONNECT makes a tunnel and TRACE echoes credentials: never forwarded."""
 
-_VARIABLE = re.compile(r"\{([a-z_][a-z0-9_]*)(\.\.\.)?\}\Z")
+_VARIABLE = re.compile(r"\{([a-z_][a-z0-9_]*)(?:(\.\.\.)|:(.*))?\}\Z")
+_TYPE_NAME = re.compile(r"[A-Za-z]*\Z")
 _LITERAL = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,=:@-]|%[0-9A-F]{2})+\Z")
 
 
@@ -30,9 +32,10 @@ class Literal(NamedTuple):
 
 
 class Variable(NamedTuple):
-    """`{x}`: exactly one segment that is not empty."""
+    """`{x}`: exactly one segment that is not empty; `{x:int}` and `{x:[a-z]+}`: one that the pattern fits."""
 
     name: str
+    pattern: Pattern | None = None
 
 
 class Rest(NamedTuple):
@@ -67,13 +70,10 @@ def _segment(part: str, *, last: bool) -> Segment:
             raise ValueError("an empty segment ('//'): remove one slash")
         return Literal("")
     if (variable := _VARIABLE.match(part)) is not None:
-        if variable[2] is None:
-            return Variable(variable[1])
-        if not last:
-            raise ValueError(f"'{part}' takes the rest of the path, so it can only stand last")
-        return Rest(variable[1])
+        return _variable(part, variable, last=last)
     if "{" in part or "}" in part:
-        raise ValueError(f"'{part}': a variable is a whole segment, '{{name}}' or '{{name...}}' with a-z, 0-9 and _")
+        forms = "'{name}', '{name:int}', '{name:[a-z]+}' or '{name...}'"
+        raise ValueError(f"'{part}': a variable is a whole segment, {forms}, its name of a-z, 0-9 and _")
     if part in {".", ".."}:
         raise ValueError(f"'{part}' is a dot segment, which no request can carry: write the path that it stands for")
     if _LITERAL.match(part) is None:
@@ -82,6 +82,20 @@ def _segment(part: str, *, last: bool) -> Segment:
     if isinstance(canonical, CanonicalTarget):
         return Literal(canonical.path[1:])
     raise ValueError(f"'{part}' can stand in no request's path: {canonical.detail}")
+
+
+def _variable(part: str, found: re.Match[str], *, last: bool) -> Variable | Rest:
+    name, rest, expression = found.groups()
+    if rest is not None:
+        if not last:
+            raise ValueError(f"'{part}' takes the rest of the path, so it can only stand last")
+        return Rest(name)
+    if expression is None:
+        return Variable(name)
+    if _TYPE_NAME.match(expression) is not None and expression not in TYPES:
+        types = ", ".join(TYPES)
+        raise ValueError(f"'{part}': '{expression}' is no type: write one of {types}, or an expression such as [a-z]+")
+    return Variable(name, compiled(expression))
 
 
 def captures(template: str, path: str) -> dict[str, str]:
@@ -147,9 +161,9 @@ class _Node:
 
     def child(self, segment: Literal | Variable, order: int) -> _Node:
         if isinstance(segment, Literal):
-            return self.literals.setdefault(segment.text, _Node(order))
+            return self.literals.setdefault(segment.text, type(self)(order))
         if self.variable is None:
-            self.variable = _Node(order)
+            self.variable = type(self)(order)
         return self.variable
 
     def first_fitting(self, segments: list[str], at: int, method: str, best: _Leaf | None) -> _Leaf | None:
@@ -178,10 +192,51 @@ class _Node:
             yield from self.variable.all_fitting(segments, at + 1)
 
 
+class _TypedNode(_Node):
+    """A place in the tree of a table with typed variables: where they lead, too. Other tables do without the detour."""
+
+    __slots__ = ("typed",)
+
+    def __init__(self, first: int) -> None:
+        super().__init__(first)
+        self.typed: dict[Pattern, _Node] = {}
+
+    def child(self, segment: Literal | Variable, order: int) -> _Node:
+        if isinstance(segment, Literal) or segment.pattern is None:
+            return super().child(segment, order)
+        return self.typed.setdefault(segment.pattern, _TypedNode(order))
+
+    def first_fitting(self, segments: list[str], at: int, method: str, best: _Leaf | None) -> _Leaf | None:
+        """As above; a pattern that cannot win is not tried."""
+        best = super().first_fitting(segments, at, method, best)
+        if at < len(segments):
+            for pattern, node in self.typed.items():
+                if (best is None or node.first < best.order) and pattern.fits(segments[at]):
+                    best = node.first_fitting(segments, at + 1, method, best)
+        return best
+
+    def all_fitting(self, segments: list[str], at: int) -> Iterator[_Leaf]:
+        """As above."""
+        yield from super().all_fitting(segments, at)
+        if at < len(segments):
+            for pattern, node in self.typed.items():
+                if pattern.fits(segments[at]):
+                    yield from node.all_fitting(segments, at + 1)
+
+
 def _earlier(leaf: _Leaf | None, best: _Leaf | None) -> _Leaf | None:
     if leaf is None or (best is not None and best.order < leaf.order):
         return best
     return leaf
+
+
+def _add(node: _Node, template: tuple[Segment, ...], leaf: _Leaf) -> None:
+    for segment in template:
+        if isinstance(segment, Rest):
+            node.rests.add(leaf)
+            return
+        node = node.child(segment, leaf.order)
+    node.ends.add(leaf)
 
 
 class RouteTable:
@@ -189,18 +244,11 @@ class RouteTable:
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self.routes = tuple(routes)
-        self._root = _Node(0)
-        for order, route in enumerate(self.routes):
-            self._add(_Leaf(order, route))
-
-    def _add(self, leaf: _Leaf) -> None:
-        node = self._root
-        for segment in parse_template(leaf.route.path):
-            if isinstance(segment, Rest):
-                node.rests.add(leaf)
-                return
-            node = node.child(segment, leaf.order)
-        node.ends.add(leaf)
+        templates = [parse_template(route.path) for route in self.routes]
+        typed = any(isinstance(segment, Variable) and segment.pattern for each in templates for segment in each)
+        self._root = _TypedNode(0) if typed else _Node(0)
+        for order, (route, template) in enumerate(zip(self.routes, templates, strict=True)):
+            _add(self._root, template, _Leaf(order, route))
 
     def match(self, head: RequestHead) -> Route | Denial:
         """The first route in file order whose path and method fit.

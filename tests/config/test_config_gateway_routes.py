@@ -151,6 +151,13 @@ ROUTES = [
         "{id: a, path: /a//b, upstream: api, public: true}",
         "7:19: routes[1].path: an empty segment ('//'): remove one slash",
     ),
+    (
+        "{id: a, path: '/{x:integer}', upstream: api, public: true}",
+        (
+            "7:19: routes[1].path: '{x:integer}': 'integer' is no type: "
+            "write one of int, uuid, or an expression such as [a-z]+"
+        ),
+    ),
     ("{id: a, path: /, upstream: api, public: true, methods: []}", "7:51: routes[1].methods: must not be empty"),
     (
         "{id: a, path: /, upstream: api, public: true, methods: [get]}",
@@ -202,6 +209,17 @@ def test_a_faulty_route_is_refused(text: str, expected: str) -> None:
         ("/{x}/b", "/a/{y}", False),
         ("/{x...}", "/a/{y}/c", True),
         ("/a", "/A", False),
+        ("/{x}", "/{y:int}", True),
+        ("/{x:int}", "/{y:int}", True),
+        ("/{x:int}", "/7", True),
+        ("/{x:int}", "/a", False),
+        ("/{x:int}", "/", False),
+        ("/{x:int}", "/{y}", False),
+        ("/{x:int}", "/{y...}", False),
+        ("/{x:int}/b", "/{y:[0-4]{2}}/b", True),
+        ("/{x:[0-4]{2}}", "/{y:int}", False),
+        ("/{x...}", "/{y:int}", True),
+        ("/{x:7}", "/7", True),
     ],
 )
 def test_a_route_that_an_earlier_one_covers_is_refused(earlier: str, later: str, *, shadowed: bool) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given, strategies as st
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.model import RequestHead, Route
 from gateway.policy.paths import Oddity
+from gateway.policy.patterns import compiled
 from gateway.policy.routes import Literal, Rest, RouteTable, Segment, Variable, captures, parse_template
 
 from .policy_case import head, reason, route
@@ -25,6 +26,7 @@ TEMPLATES: list[tuple[str, tuple[Segment, ...]]] = [
     ("/jobs", (Literal("jobs"),)),
     ("/jobs/", (Literal("jobs"), Literal(""))),
     ("/jobs/{job}/files/{path...}", (Literal("jobs"), Variable("job"), Literal("files"), Rest("path"))),
+    ("/{id:int}/{day:[0-9]{2}}", (Variable("id", compiled("int")), Variable("day", compiled("[0-9]{2}")))),
     ("/a:b", (Literal("a:b"),)),
     ("/a%3Ab", (Literal("a:b"),)),
     ("/caf%C3%A9", (Literal("caf%C3%A9"),)),
@@ -52,6 +54,13 @@ def test_a_template_is_read_in_the_form_that_requests_are_matched_in(text: str, 
         ("/{X}", "a variable is a whole segment"),
         ("/{}", "a variable is a whole segment"),
         ("/}", "a variable is a whole segment"),
+        ("/{x:integer}", "write one of int, uuid, or an expression"),
+        ("/{x:}", "write one of int, uuid, or an expression"),
+        ("/{x:.*}", "'.' would take any character"),
+        ("/{x:int...}", "'.' would take any character"),
+        ("/{x:[a/b]}", "a variable is a whole segment"),
+        ("/a-{x:int}", "a variable is a whole segment"),
+        ("/{x:int}/{x:uuid}", "stands twice"),
         ("/a/../b", "dot segment"),
         ("/.", "dot segment"),
         ("/a b", "escape such as %20"),
@@ -112,12 +121,51 @@ def test_a_variable_takes_one_segment_and_the_rest_takes_any(text: str, expected
         ("/files/{path...}", "/files/a/b%20c/", {"path": "a/b c/"}),
         ("/files/{path...}", "/files/", {"path": ""}),
         ("/{tenant}", "/M%C3%BCller", {"tenant": "M\N{LATIN SMALL LETTER U WITH DIAERESIS}ller"}),
+        ("/{tenant:[a-z]+}/{id:int}", "/acme/007", {"tenant": "acme", "id": "007"}),
         ("/{tenant}", "/a%2Fb", {"tenant": "a/b"}),
         ("/{tenant}", "/%FF%20", {"tenant": "%FF%20"}),
     ],
 )
 def test_a_variable_stands_for_what_the_upstream_will_read(template: str, text: str, expected: dict[str, str]) -> None:
     assert captures(template, head(text).path) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("/jobs/7", "number"),
+        ("/jobs/latest", "literal"),
+        ("/jobs/abc", "word"),
+        ("/jobs/ABC", "any"),
+        ("/jobs/7a", "any"),
+        ("/jobs/%C3%A9", "any"),
+        ("/jobs/", "no_route"),
+        ("/jobs", "no_route"),
+        ("/jobs/7/runs", "no_route"),
+        ("/jobs/7/runs/12", "run"),
+        ("/jobs/7/runs/x", "no_route"),
+        ("/jobs/a%2Fb", "target_invalid"),
+    ],
+)
+def test_a_typed_variable_takes_what_its_pattern_takes(text: str, expected: str) -> None:
+    table = RouteTable(
+        [
+            route("number", "/jobs/{id:int}"),
+            route("literal", "/jobs/latest"),
+            route("word", "/jobs/{name:[a-z]+}"),
+            route("run", "/jobs/{id:int}/runs/{run:int}"),
+            route("any", "/jobs/{x}"),
+        ]
+    )
+    assert matched(table, text) == expected
+
+
+def test_file_order_decides_between_typed_and_other_variables() -> None:
+    table = RouteTable([route("any", "/{x}"), route("number", "/{id:int}"), route("late", "/{id:[0-9]+}/x")])
+    assert matched(table, "/7") == "any"
+    assert [found.id for found in table.candidates("/7")] == ["any", "number"]
+    assert matched(table, "/7/x") == "late"
+    assert matched(table, "/7", "POST") == "method_not_allowed"
 
 
 def test_a_path_without_the_method_is_405_with_the_methods_it_takes() -> None:
@@ -153,8 +201,9 @@ def fits(segments: tuple[Segment, ...], parts: list[str]) -> bool:
     match segments[0]:
         case Rest():
             return True
-        case Variable():
-            return parts[0] != "" and fits(segments[1:], parts[1:])
+        case Variable(_, pattern):
+            taken = ".+" if pattern is None else pattern.source.replace("int", "[0-9]+")
+            return re.fullmatch(taken, parts[0]) is not None and fits(segments[1:], parts[1:])
         case Literal(text):
             return parts[0] == text and fits(segments[1:], parts[1:])
 
@@ -168,11 +217,12 @@ def naive(routes: list[Route], request: RequestHead) -> str:
     return "method_not_allowed" if fitting else "no_route"
 
 
-_words = st.sampled_from(["a", "b", "%20"])
-_middles = st.lists(_words | st.just("{v}"), max_size=3).map(
+_words = st.sampled_from(["a", "b", "1", "%20"])
+_variables = st.sampled_from(["{v}", "{v:int}", "{v:[ab]+}", "{v:[a1]}"])
+_middles = st.lists(_words | _variables, max_size=3).map(
     lambda parts: [part.replace("v", f"v{place}") for place, part in enumerate(parts)]
 )
-_ends = st.sampled_from(["", "a", "b", "{last}", "{rest...}"])
+_ends = st.sampled_from(["", "a", "b", "{last}", "{last:[b-d]}", "{rest...}"])
 _templates = st.builds(lambda middle, end: "/" + "/".join([*middle, end]), _middles, _ends)
 _methods = st.sets(st.sampled_from(["GET", "POST"]), min_size=1)
 _tables = st.lists(st.tuples(_templates, _methods), max_size=8).map(
