@@ -25,6 +25,8 @@ READER_GONE: Final = 141
 COMMANDS: Final[Mapping[str, str]] = {
     "run": "Run the gateway.",
     "check": "Check a configuration and report every error in it.",
+    "test": "Test the rules: cases of who asks for what, and what has to come of it.",
+    "diff": "Tell which requests a change of the rules lets in or keeps out.",
     "explain": "Explain the decision on a request, step by step.",
     "token": "Obtain a token from an issuer.",
     "logs": "Search, follow and summarise the access log.",

@@ -14,6 +14,7 @@ from gateway.config import ConfigError, Document, read_file, read_yaml
 from gateway.config.gateway_file import GatewayConfig, IssuerConfig, parse
 from gateway.issuer.reading import read_settings
 from gateway.own_credentials import CredentialsError, token_request
+from gateway.rule_tests.inline import failing_cases
 from gateway.tls import TlsFileError, client_context, server_context
 
 BAD_CONFIGURATION = 3
@@ -41,8 +42,11 @@ def check(file: Path, *, as_json: bool) -> None:
     raise click.exceptions.Exit(BAD_CONFIGURATION)
 
 
-def examine(path: Path, environ: Mapping[str, str]) -> GatewayConfig | list[ConfigError]:
-    """The configuration at a path, or every error in it and in the files that it names."""
+def examine(path: Path, environ: Mapping[str, str], *, with_tests: bool = True) -> GatewayConfig | list[ConfigError]:
+    """The configuration at a path, or every error in it and in the files that it names.
+
+    Its own `tests` are run unless told otherwise: where one fails, that is an error like any other.
+    """
     file = str(path)
     text = read_file(path, file)
     if isinstance(text, ConfigError):
@@ -62,6 +66,8 @@ def examine(path: Path, environ: Mapping[str, str]) -> GatewayConfig | list[Conf
             *_embedded(document, name, issuer, path.parent, environ),
         )
     ]
+    if not errors and with_tests:
+        errors = failing_cases(path, document, config, environ)
     return errors or config
 
 

@@ -214,7 +214,7 @@ def explain(  # noqa: PLR0913 - one parameter an option
 
 
 def _configuration(file: Path) -> GatewayConfig:
-    config = examine(file, os.environ)
+    config = examine(file, os.environ, with_tests=False)
     if isinstance(config, list):
         _end("\n".join(map(str, config)), BAD_CONFIGURATION)
     return config
