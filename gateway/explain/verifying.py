@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from gateway.config.gateway_fields import ALGORITHMS
 from gateway.explain.judging import Findings
 from gateway.explain.model import Fact, Mark
 from gateway.explain.words import distance, either, shown, span
-from gateway.policy.denial import Denial, Reason
+from gateway.policy.denial import Denial
+
+Found = Callable[[str, Findings, Mark], str]
+"""What a check that did not fail found."""
+
+Expected = Callable[[str, Findings], str]
+"""What a check expects."""
 
 CHECKS = (
     "form",
@@ -27,58 +33,31 @@ CHECKS = (
 _OF_SIGNATURES = frozenset({"form", "algorithm", "type", "key", "signature"})
 """Checks that say nothing where claims are judged without a signature."""
 
-_TOLD_BY_DETAIL = frozenset({"key", "claims"})
-"""Checks of several things, of which only the denial's detail names the one that failed."""
 
-_FAILED_AT = {
-    Reason.TOKEN_MALFORMED: "form",
-    Reason.ISSUER_UNTRUSTED: "issuer",
-    Reason.KEY_UNKNOWN: "key",
-    Reason.SIGNATURE_INVALID: "signature",
-    Reason.PROOF_INVALID: "binding",
-    Reason.AUDIENCE_MISMATCH: "audience",
-    Reason.TOKEN_EXPIRED: "expiry",
-    Reason.TOKEN_NOT_YET_VALID: "begin",
-}
+def refusal(findings: Findings) -> Denial | None:
+    """Why the token was refused; None where all checks of it passed."""
+    outcome = findings.outcome
+    return outcome if findings.verified is None and isinstance(outcome, Denial) else None
 
 
-def failed_check(findings: Findings) -> str | None:
-    """The check that refused the token; None where all passed."""
-    if findings.verified is not None or not isinstance(findings.outcome, Denial):
-        return None
-    if findings.outcome.check in CHECKS[:-1]:
-        return findings.outcome.check
-    reason = findings.outcome.reason
-    if reason is Reason.ALGORITHM_NOT_ALLOWED:
-        return "key" if findings.header_passed else "algorithm"
-    if reason is Reason.CLAIM_INVALID:
-        return "claims" if findings.header_passed else "type"
-    if reason is Reason.TOKEN_REVOKED:
-        return "revocation" if _has_its_key(findings) else "key"
-    return _FAILED_AT.get(reason, CHECKS[-1])
-
-
-def _has_its_key(findings: Findings) -> bool:
-    """Whether the token's key is published; one that was revoked need not be, and then nothing was verified."""
-    keys, compact = findings.keys, findings.compact
-    return keys is not None and compact is not None and bool(keys.candidates(compact.header.kid, compact.header.alg))
+def check_facts(findings: Findings, checks: Sequence[str], found: Found, expected: Expected) -> Iterator[Fact]:
+    """Each check in its order: of the one that failed, what its denial says."""
+    denial = refusal(findings)
+    at = len(checks) if denial is None else checks.index(denial.check)
+    for position, name in enumerate(checks):
+        if denial is not None and position == at:
+            yield Fact(Mark.FAILED, name, denial.found, denial.expected)
+            continue
+        is_reached = position < at and (name != "revocation" or findings.not_looked is None)
+        mark = Mark.OK if is_reached else Mark.NOT_REACHED
+        yield Fact(mark, name, found(name, findings, mark), expected(name, findings))
 
 
 def verify_facts(findings: Findings) -> Iterator[Fact]:
     """What each check expected and found."""
-    failed = failed_check(findings)
-    at = len(CHECKS) if failed is None else CHECKS.index(failed)
-    for position, name in enumerate(CHECKS):
-        if findings.from_claims and name in _OF_SIGNATURES and name != failed:
-            continue
-        mark = Mark.OK if position < at else Mark.FAILED if position == at else Mark.NOT_REACHED
-        if name == "revocation" and mark is Mark.OK and findings.not_looked is not None:
-            mark = Mark.NOT_REACHED
-        outcome = findings.outcome
-        if mark is Mark.FAILED and isinstance(outcome, Denial) and outcome.check == name != CHECKS[-1]:
-            yield Fact(mark, name, outcome.found, outcome.expected)
-        else:
-            yield Fact(mark, name, _found(name, findings, mark), _expected(name, findings))
+    for fact in check_facts(findings, CHECKS, _found, _expected):
+        if fact.mark is Mark.FAILED or not (findings.from_claims and fact.name in _OF_SIGNATURES):
+            yield fact
 
 
 def _expected(name: str, findings: Findings) -> str:
@@ -98,22 +77,20 @@ def _expected(name: str, findings: Findings) -> str:
         "binding": "to a key that can be proven, or to none (cnf)",
         "claims": "exp and aud, each claim of its type",
         "audience": either(issuer.audiences),
-        "expiry": f"exp ahead{_leeway(issuer.leeway)}",
-        "begin": f"nbf and iat past{_leeway(issuer.leeway)}",
+        "expiry": f"exp ahead{leeway(issuer.leeway)}",
+        "begin": f"nbf and iat past{leeway(issuer.leeway)}",
         "revocation": f"not among what {issuer.name} revoked",
     }[name]
 
 
-def _leeway(seconds: float) -> str:
+def leeway(seconds: float) -> str:
+    """By how much the clocks may differ, where they may."""
     return f", leeway {span(seconds)}" if seconds else ""
 
 
 def _found(name: str, findings: Findings, mark: Mark) -> str:
     """What the token has there; unverified as long as the signature is."""
     compact, payload, now = findings.compact, findings.payload, findings.now
-    detail = findings.outcome.detail if isinstance(findings.outcome, Denial) else ""
-    if mark is Mark.FAILED and (compact is None or name in _TOLD_BY_DETAIL):
-        return shown(detail)
     if compact is None:
         return ""
     header = compact.header
@@ -123,27 +100,29 @@ def _found(name: str, findings: Findings, mark: Mark) -> str:
         "algorithm": shown(header.alg),
         "type": shown(header.typ or "none"),
         "key": "without kid" if header.kid is None else shown(header.kid),
-        "signature": _word(mark, "genuine", "not made with that key"),
+        "signature": if_passed(mark, "genuine"),
         "binding": "to a key" if "cnf" in payload else "to none",
-        "claims": _word(mark, "well-formed", ""),
+        "claims": if_passed(mark, "well-formed"),
         "audience": shown(payload.get("aud", "none")),
         "expiry": distance(payload.get("exp", "none"), now, ahead="expires", past="expired"),
-        "begin": _begin(findings),
-        "revocation": _revocation(findings, mark),
+        "begin": begin_found(findings),
+        "revocation": revocation_found(findings, mark),
     }[name]
 
 
-def _word(mark: Mark, passed: str, failed: str) -> str:
-    return {Mark.OK: passed, Mark.FAILED: failed, Mark.NOT_REACHED: "not checked"}[mark]
+def if_passed(mark: Mark, words: str) -> str:
+    """What is found where nothing but the check can tell."""
+    return words if mark is Mark.OK else "not checked"
 
 
-def _revocation(findings: Findings, mark: Mark) -> str:
-    if mark is Mark.NOT_REACHED and failed_check(findings) is None:
-        return f"not looked at: {shown(findings.not_looked)}"
-    return _word(mark, "not revoked", "revoked")
+def revocation_found(findings: Findings, mark: Mark) -> str:
+    """What is known of the token's revocation."""
+    if mark is Mark.OK or refusal(findings) is not None:
+        return if_passed(mark, "not revoked")
+    return f"not looked at: {shown(findings.not_looked)}"
 
 
-def _begin(findings: Findings) -> str:
+def begin_found(findings: Findings) -> str:
     """The later of nbf and iat decides; each is told where both are there and differ."""
     names = [name for name in ("nbf", "iat") if name in findings.payload]
     told = [distance(findings.payload[name], findings.now, ahead=f"{name} is", past=f"{name} was") for name in names]

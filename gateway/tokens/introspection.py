@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from gateway.client.fetch import BodyAnswer
 from gateway.client.introspection_request import JSON, SIGNED
 from gateway.policy.claims import check_claims
-from gateway.policy.denial import Denial, Reason
+from gateway.policy.denial import Denial, Reason, unmet
 from gateway.policy.model import BearerToken, Claims, TrustedIssuer
 from gateway.tokens.compact import CompactToken, JoseHeader, read_compact
 from gateway.tokens.keys import KeySet
@@ -180,8 +180,11 @@ def _claims_fault(payload: Mapping[str, object], terms: AnswerTerms, now: float)
     return None
 
 
-_INACTIVE = Denial(
-    Reason.TOKEN_REVOKED, "the issuer says that the token is not active: expired, revoked, or none of its own"
+_INACTIVE = unmet(
+    Reason.TOKEN_REVOKED,
+    "activity",
+    "active by its issuer's word",
+    "not active: expired, revoked, or none of that issuer's",
 )
 
 

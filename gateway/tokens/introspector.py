@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from cachetools import FIFOCache
 
 from gateway.client.fetch import BodyAnswer
-from gateway.policy.denial import Denial, Reason
+from gateway.policy.denial import Denial, Reason, unmet
 from gateway.policy.model import TrustedIssuer
 from gateway.tokens.introspection import (
     Active,
@@ -257,4 +257,5 @@ class Introspector:
         self._error, self._answered_at = None, self._clock()
 
     def _unavailable(self, detail: str) -> Denial:
-        return Denial(Reason.INTROSPECTION_UNAVAILABLE, f"issuer {self.settings.name}: {detail}")
+        expected = f"an answer of {self.settings.name}"
+        return unmet(Reason.INTROSPECTION_UNAVAILABLE, "activity", expected, f"none: {detail}")

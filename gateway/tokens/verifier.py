@@ -1,7 +1,7 @@
 """The verifier: what was verified once is remembered, for as long as it stays true.
 
 A remembered verification ends when the token expires, when its key leaves the issuer's set, when the issuer revokes it,
-and with this object, which a reload replaces. What an issuer was asked about (introspection) is remembered beside it,
+and at a reload. What an issuer was asked about (introspection) is remembered beside it,
 under the token and the issuer, for the time that the configuration says. Whether the token satisfies a route is decided
 anew for each request.
 """
@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 import orjson
 from cachetools import FIFOCache
 
-from gateway.policy.claims import check_times
+from gateway.policy.claims import check_times, shown_claim
 from gateway.policy.decision import Evidence
 from gateway.policy.denial import Denial, Reason, unmet
 from gateway.policy.headers import identity_lines
@@ -129,7 +129,7 @@ _REVOKED = unmet(
     Reason.TOKEN_REVOKED,
     "revocation",
     "not revoked by its issuer",
-    "the token, its client's tokens, or its key are revoked",
+    "revoked: the token, its client's tokens, or its key",
 )
 _NONE_AT_ALL: Mapping[str, RevokedTokens] = MappingProxyType({})
 _NOBODY: Mapping[str, Asked] = MappingProxyType({})
@@ -170,6 +170,12 @@ class TokenVerifier:
 
     def __len__(self) -> int:
         return len(self._verified)
+
+    def renew(self, issuers: Iterable[TrustedIssuer]) -> None:
+        """Take what these say from now on, and verify every token anew; their names are those of before."""
+        self._by_name = {issuer.name: issuer for issuer in issuers}
+        self._by_iss = by_iss(self._by_name.values())
+        self._verified.clear()
 
     def recall(self, token: BearerToken, now: float, asks: str | None = None) -> VerifiedToken | Denial | None:
         """A verification that was made before and still holds.
@@ -229,7 +235,8 @@ class TokenVerifier:
             token, self._by_iss, self._keys_of, now, lambda issuer, issued_at: self._clocks[issuer].saw(issued_at, now)
         )
         if isinstance(verification, UnknownKey) and verification.kid in self._revoked_of(verification.issuer).kids:
-            return _REVOKED
+            expected = f"one that {verification.issuer} has not revoked"
+            return unmet(Reason.TOKEN_REVOKED, "key", expected, f"kid {shown_claim(verification.kid)}")
         if isinstance(verification, Denial | UnknownKey):
             return verification
         verified = self._describe(verification)

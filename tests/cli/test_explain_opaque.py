@@ -74,7 +74,7 @@ def test_the_check_that_failed_is_named(
     assert found["changes"] or reason is None
     facts = {fact["name"]: fact["found"] for step in found["steps"] for fact in step["facts"]}
     assert facts["kind"] == "opaque: main is asked"
-    assert facts["activity"].endswith("by the answer in the file")
+    assert facts["form"].endswith("told by the answer in the file")
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ async def test_the_issuer_is_asked_unless_its_answer_is_given(issuer: tuple[Path
     file, answers = issuer
     result = await asyncio.to_thread(run, file)
     assert result.exit_code == 0
-    assert "active, by its introspection endpoint" in result.stdout
+    assert "told by its introspection endpoint" in result.stdout
     answers["document"] = {"active": False}
     result = await asyncio.to_thread(run, file)
     assert result.exit_code == 1

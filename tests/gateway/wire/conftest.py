@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import pytest
 import uvloop
 
+from .asked import says
+from .feed import Feed, serving
 from .gate import PUBLISHED, Gate, running
 from .raw_upstream import RawUpstream
 
@@ -37,6 +39,20 @@ class Start(Protocol):
 async def upstream() -> AsyncIterator[RawUpstream]:
     async with RawUpstream() as upstream:
         yield upstream
+
+
+@pytest.fixture
+async def issuer() -> AsyncIterator[RawUpstream]:
+    """An issuer's introspection endpoint, which calls every token active."""
+    async with RawUpstream(says()) as issuer:
+        yield issuer
+
+
+@pytest.fixture
+async def feed() -> AsyncIterator[Feed]:
+    """An issuer's feed of revocations, which is empty."""
+    async with serving() as feed:
+        yield feed
 
 
 @pytest.fixture

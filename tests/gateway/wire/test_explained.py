@@ -18,7 +18,7 @@ from gateway.cli.explain import explain
 from gateway.cli.log_lines import render
 from gateway.config.gateway_file import GatewayConfig
 from gateway.explain.grounds import lay
-from gateway.explain.judging import Findings, judge_request
+from gateway.explain.judging import Findings, NoAnswer, NoKeys, judge_request
 from gateway.explain.model import Mark
 from gateway.explain.reading import Request
 from gateway.explain.telling import tell
@@ -193,7 +193,8 @@ def wire(case: Case) -> list[str]:
     return [*case.fields, line]
 
 
-async def explained(folder: Path, gate: Gate, case: Case, changes: dict[str, Any]) -> Findings:
+async def judged(folder: Path, gate: Gate, case: Case, changes: dict[str, Any]) -> Findings | NoKeys | NoAnswer:
+    """What explain makes of it."""
     file = folder / "gateway.yaml"
     file.write_text(configuration(gate.upstream.port, **changes))
     config = examine(file, {})
@@ -202,15 +203,11 @@ async def explained(folder: Path, gate: Gate, case: Case, changes: dict[str, Any
     fields = tuple((name, value) for name, _, value in (field.partition(": ") for field in case.fields))
     token = None if case.token is None else case.token.encode()
     asked = Request(method, path, (("Host", "api"), *fields), token, case.scheme, peer="127.0.0.1")
-    findings = await judge_request(lay(file, config, {}), asked, NOW)
-    assert isinstance(findings, Findings)
-    return findings
+    return await judge_request(lay(file, config, {}), asked, NOW)
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-async def test_verdict_record_and_explanation_name_the_same_check(start: Start, tmp_path: Path, case: Case) -> None:
-    changes = {"routes": ROUTES} | (TERMS if case.terms else {}) | dict(case.config)
-    gate = await start(**changes)
+async def agree(folder: Path, gate: Gate, case: Case, changes: dict[str, Any]) -> None:
+    """Refuse it over HTTP, and compare with the record and with what explain tells."""
     gate.secrets += [] if case.token is None else [part for part in case.token.split(".") if len(part) > 20]
     gate.secrets += [part for field in case.fields for part in field.split(".") if len(part) > 60]
     answer = await gate.ask(request(case.line, *wire(case), host="Host: api"))
@@ -224,12 +221,20 @@ async def test_verdict_record_and_explanation_name_the_same_check(start: Start, 
     assert case.expected in expected
     assert case.found in found
 
-    explanation = tell(await explained(tmp_path, gate, case, changes))
+    findings = await judged(folder, gate, case, changes)
+    assert isinstance(findings, Findings)
+    explanation = tell(findings)
     assert (explanation.verdict.status, explanation.verdict.reason) == (answer.status, case.reason)
     failed = [fact for step in explanation.steps for fact in step.facts if fact.mark is Mark.FAILED]
     assert (failed[0].name, failed[0].expected, failed[0].found) == (case.check, expected, found)
     assert explanation.verdict.detail == detail
     assert explanation.changes
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+async def test_verdict_record_and_explanation_name_the_same_check(start: Start, tmp_path: Path, case: Case) -> None:
+    changes = {"routes": ROUTES} | (TERMS if case.terms else {}) | dict(case.config)
+    await agree(tmp_path, await start(**changes), case, changes)
 
 
 async def test_the_record_tells_of_a_proof_that_was_used_before(start: Start) -> None:

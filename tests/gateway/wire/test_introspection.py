@@ -4,7 +4,6 @@ import asyncio
 import base64
 import json
 import logging
-from collections.abc import AsyncIterator
 from urllib.parse import parse_qs
 
 import pytest
@@ -15,13 +14,6 @@ from .minting import AUDIENCE, ISSUER, NOW, claims, mint
 from .patience import eventually
 from .raw_client import request
 from .raw_upstream import RawUpstream, Visit, replies
-
-
-@pytest.fixture
-async def issuer() -> AsyncIterator[RawUpstream]:
-    """The issuer's introspection endpoint."""
-    async with RawUpstream(says()) as issuer:
-        yield issuer
 
 
 async def test_an_active_token_enters_as_whom_the_issuer_names(start: Start, issuer: RawUpstream) -> None:

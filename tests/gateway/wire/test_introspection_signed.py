@@ -13,13 +13,6 @@ from .raw_upstream import Play, RawUpstream, replies
 
 
 @pytest.fixture
-async def issuer() -> AsyncIterator[RawUpstream]:
-    """The issuer's introspection endpoint."""
-    async with RawUpstream(says()) as issuer:
-        yield issuer
-
-
-@pytest.fixture
 async def keys() -> AsyncIterator[KeyServer]:
     """Where the issuer publishes its keys."""
     async with RawUpstream() as server:
