@@ -1,0 +1,14 @@
+"""What can be proven about route tables before a request comes: by trying one request of every kind there is.
+
+Requests that no table can tell apart are one kind. Their number is finite: a path differs only in which templates fit
+it, a method in which routes name it, a token in which demands it meets. So one request of each kind is a proof, and
+whatever is told of one was found by the table's own `match` and the gateway's own `decide`.
+
+Where a rule or route says what is not known here, nothing is claimed: it is `unproven`, which is never a yes.
+
+    paths       one path of every kind that the templates tell apart
+    segments    one text of every kind that literals and patterns at one place tell apart
+    callers     one token of every kind that the rules tell apart, and what of a rule is beyond this
+    verdicts    the verdict on one request: match, take, check, decide
+    difference  which kinds of request two tables answer differently
+"""

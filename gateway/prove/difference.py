@@ -1,0 +1,191 @@
+"""Which requests two tables answer differently."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from gateway.policy.denial import Denial
+from gateway.policy.model import Route
+from gateway.policy.paths import Oddity
+from gateway.prove.callers import beyond_issuers, beyond_route, beyond_rule, callers
+from gateway.prove.paths import paths
+from gateway.prove.segments import TooManyKindsError
+from gateway.prove.verdicts import Caller, Policy, Request, Verdict, head_of, verdict
+
+_NOT_OF_HEADS = ("websocket", "max_body")
+"""What of a route concerns more than a request's head, which is all that is compared."""
+
+
+class Change(StrEnum):
+    """What a new table changes for a request."""
+
+    ALLOWED = "newly-allowed"
+    REFUSED = "newly-refused"
+    REROUTED = "rerouted"
+    """It enters with either, and another upstream answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Requests that the tables answer differently, for the same reason.
+
+    Attributes:
+        change: how.
+        before: the verdict of the old table on the witness.
+        after: the verdict of the new one.
+        methods: of such requests.
+        witness: one of them; both tables were asked about it.
+    """
+
+    change: Change
+    before: Verdict
+    after: Verdict
+    methods: tuple[str, ...]
+    witness: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What was found between two tables.
+
+    Attributes:
+        findings: of which each has a witness.
+        unproven: where nothing can be claimed, and why; empty where all else is proven to be answered alike.
+        kinds: of path and method that were compared.
+    """
+
+    findings: tuple[Finding, ...]
+    unproven: tuple[str, ...]
+    kinds: int
+
+    def of(self, change: Change) -> tuple[Finding, ...]:
+        """The findings of one kind."""
+        return tuple(finding for finding in self.findings if finding.change is change)
+
+
+def newly_allowed(old: Policy, new: Policy) -> Difference:
+    """What enters with the new table and did not with the old; only if `unproven` is empty, too, nothing else does."""
+    found = compare(old, new)
+    return Difference(found.of(Change.ALLOWED), found.unproven, found.kinds)
+
+
+def compare(old: Policy, new: Policy) -> Difference:
+    """Which requests change their verdict or their upstream. Pure; grows with the kinds of path that there are."""
+    comparison = _Comparison(old, new)
+    comparison.run()
+    return Difference(tuple(comparison.findings()), tuple(dict.fromkeys(comparison.unproven)), comparison.kinds)
+
+
+@dataclass
+class _Comparison:
+    old: Policy
+    new: Policy
+    kinds: int = 0
+    unproven: list[str] = field(default_factory=list)
+    _found: dict[tuple[object, ...], tuple[Finding, set[str]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._issuers = tuple(dict.fromkeys((*self.old.issuers, *self.new.issuers)))
+        self._same_issuers = self.old.issuers == self.new.issuers
+        self._telling: dict[tuple[object, ...], tuple[Caller, ...]] = {}
+
+    def run(self) -> None:
+        routes = (*self.old.table.routes, *self.new.table.routes)
+        if self.old.table.routes == self.new.table.routes and self._same_issuers:
+            return
+        self.unproven.extend(_doubts(self.old, self.new))
+        oddities: frozenset[Oddity] = frozenset().union(*(route.allow_in_path for route in routes))
+        try:
+            for target in paths([route.path for route in routes], oddities):
+                self._compare(target)
+        except TooManyKindsError:
+            self.unproven.append("there are more kinds of path than can be tried: the rest was not compared")
+
+    def findings(self) -> Iterator[Finding]:
+        for finding, methods in self._found.values():
+            yield Finding(finding.change, finding.before, finding.after, tuple(sorted(methods)), finding.witness)
+
+    def _compare(self, target: str) -> None:
+        """All methods of one path."""
+        head = head_of("", target)
+        if isinstance(head, Denial):
+            return
+        fitting = (*self.old.table.candidates(head.path), *self.new.table.candidates(head.path))
+        for method in sorted({method for route in fitting for method in route.methods}):
+            self.kinds += 1
+            asked = head._replace(method=method)
+            before, after = self.old.table.match(asked), self.new.table.match(asked)
+            if isinstance(before, Denial) and isinstance(after, Denial):
+                continue
+            if self._is_same(before, after):
+                continue
+            self._try(Request(method, target), before, after)
+
+    def _is_same(self, before: Route | Denial, after: Route | Denial) -> bool:
+        """Whether no token can tell two routes apart."""
+        if isinstance(before, Denial) or isinstance(after, Denial) or not self._same_issuers:
+            return False
+        same = all(getattr(before, name) == getattr(after, name) for name in ("rule", "upstream", *_NOT_OF_HEADS))
+        return same and (before.path == after.path or not beyond_rule(before.rule))
+
+    def _try(self, request: Request, before: Route | Denial, after: Route | Denial) -> None:
+        """Ask both tables about callers of every kind; or, where that was done for these rules, of those that tell."""
+        routes = tuple(route for route in (before, after) if isinstance(route, Route))
+        key = tuple(route.rule if isinstance(route, Route) else None for route in (before, after))
+        upstreams = len({route.upstream for route in routes})
+        asked = self._telling.get((key, upstreams))
+        told: dict[Change, Caller] = {}
+        for caller in callers(key, self._issuers) if asked is None else asked:
+            change = self._ask(request._replace(caller=caller))
+            if change is not None:
+                told.setdefault(change, caller)
+        doubts = list(_rule_doubts(before, after))
+        self.unproven.extend(doubts)
+        if asked is None and not doubts:
+            self._telling[key, upstreams] = tuple(told.values())
+
+    def _ask(self, request: Request) -> Change | None:
+        before, after = verdict(self.old, request), verdict(self.new, request)
+        change = _change(before, after)
+        if change is not None:
+            key = (change, before.route and before.route.id, after.route and after.route.id)
+            _, methods = self._found.setdefault(key, (Finding(change, before, after, (), request), set()))
+            methods.add(request.method)
+        return change
+
+
+def _rule_doubts(before: Route | Denial, after: Route | Denial) -> Iterator[str]:
+    """What two routes for the same requests differ in beyond what can be compared."""
+    routes = [route for route in (before, after) if isinstance(route, Route)]
+    names = " and ".join(dict.fromkeys(route.id for route in routes))
+    if beyond := frozenset().union(*(beyond_rule(route.rule) for route in routes)):
+        yield f"route {names}: what {', '.join(sorted(beyond))} lets in cannot be compared"
+    if isinstance(before, Denial) or isinstance(after, Denial):
+        return
+    if before.rule.asks != after.rule.asks:
+        yield f"route {names}: which opaque tokens are taken cannot be compared"
+    for name in _NOT_OF_HEADS:
+        if getattr(before, name) != getattr(after, name):
+            yield f"route {names}: {name} changes, which cannot be compared"
+
+
+def _change(before: Verdict, after: Verdict) -> Change | None:
+    if before.allowed != after.allowed:
+        return Change.ALLOWED if after.allowed else Change.REFUSED
+    if after.allowed and before.route and after.route and before.route.upstream != after.route.upstream:
+        return Change.REROUTED
+    return None
+
+
+def _doubts(old: Policy, new: Policy) -> Iterator[str]:
+    """What the tables differ in beyond what can be compared."""
+    known = {issuer.name: issuer for issuer in old.issuers}
+    for issuer in new.issuers:
+        beyond = beyond_issuers(known.get(issuer.name, issuer), issuer)
+        if beyond:
+            yield f"issuer {issuer.name}: tokens that {', '.join(sorted(beyond))} tell apart cannot be compared"
+    for route in dict.fromkeys((*old.table.routes, *new.table.routes)):
+        if beyond := beyond_route(route):
+            yield f"route {route.id}: which requests {', '.join(sorted(beyond))} select cannot be compared"

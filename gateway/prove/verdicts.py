@@ -1,0 +1,147 @@
+"""The verdict on one request: match, take, check and decide, by the functions that the gateway uses.
+
+Only the token's signature is taken for granted: what is asked here is what a genuine token may do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from gateway.policy.bearer import take_token
+from gateway.policy.claims import check_claims
+from gateway.policy.decision import NO_EVIDENCE, Allow, Evidence, decide
+from gateway.policy.denial import Denial, Reason, unmet
+from gateway.policy.model import Proof, RequestHead, Route, TokenFrom, TrustedIssuer
+from gateway.policy.paths import canonical_target
+from gateway.policy.routes import RouteTable
+from gateway.policy.token_from import as_authorization
+from gateway.tokens.verify import by_iss, issuer_of
+
+NOW = 1_700_000_000
+"""When proofs take place, in seconds since the epoch: what is judged is relative to it."""
+
+HOST = "api.example"
+
+_ORIGIN = f"https://{HOST}"
+_TOKEN = b"TOKEN"
+
+
+class Policy(NamedTuple):
+    """What decides about requests.
+
+    Attributes:
+        table: the routes.
+        issuers: whose tokens are taken, in the file's order.
+    """
+
+    table: RouteTable
+    issuers: tuple[TrustedIssuer, ...]
+
+
+class Caller(NamedTuple):
+    """Who sends a request.
+
+    Attributes:
+        payload: the claims of its token; None where it has none.
+        proofs: how it proves that the token is its own.
+        place: where it puts the token; None for Authorization.
+    """
+
+    payload: Mapping[str, object] | None = None
+    proofs: frozenset[Proof] = frozenset()
+    place: TokenFrom | None = None
+
+
+class Request(NamedTuple):
+    """A request as a client would send it.
+
+    Attributes:
+        method: of it.
+        target: its path, in the form in which it is sent.
+        caller: who sends it.
+    """
+
+    method: str
+    target: str
+    caller: Caller = Caller()
+
+
+class Verdict(NamedTuple):
+    """What becomes of a request.
+
+    Attributes:
+        outcome: the decision.
+        route: that matched.
+    """
+
+    outcome: Allow | Denial
+    route: Route | None = None
+
+    @property
+    def allowed(self) -> bool:
+        """Whether it enters."""
+        return isinstance(self.outcome, Allow)
+
+    def __str__(self) -> str:
+        return self.outcome.reason.value if isinstance(self.outcome, Denial) else "allow"
+
+
+def verdict(policy: Policy, request: Request, now: float = NOW) -> Verdict:
+    """What the gateway would answer to a request, if its token were signed by the issuer that it names."""
+    head = head_of(request.method, request.target, request.caller)
+    if isinstance(head, Denial):
+        return Verdict(head)
+    route = policy.table.match(head)
+    if isinstance(route, Denial):
+        return Verdict(route)
+    return Verdict(_outcome(policy, route, head, request.caller, now), route)
+
+
+def head_of(method: str, target: str, caller: Caller | None = None) -> RequestHead | Denial:
+    """The head that the gateway would read; a Denial where the target is of a form that no route takes."""
+    canonical = canonical_target(target)
+    if isinstance(canonical, Denial):
+        return canonical
+    authorization, fields = _placed(caller or Caller())
+    return RequestHead(
+        method=method,
+        target=target,
+        path=canonical.path,
+        query=canonical.query,
+        oddities=canonical.oddities,
+        host=HOST,
+        authorization=authorization,
+        fields=fields,
+    )
+
+
+def _placed(caller: Caller) -> tuple[tuple[bytes, ...], tuple[tuple[bytes, bytes], ...]]:
+    """Where the token is: in Authorization, in another field, or in a cookie that a page of this origin sends."""
+    if caller.payload is None:
+        return (), ()
+    if caller.place is None:
+        return (b"Bearer " + _TOKEN,), ()
+    if caller.place.kind == "header":
+        return (), ((caller.place.name.encode(), _TOKEN),)
+    cookie = caller.place.name.encode() + b"=" + _TOKEN
+    return (), ((b"Cookie", cookie), (b"Origin", _ORIGIN.encode()))
+
+
+def _outcome(policy: Policy, route: Route, head: RequestHead, caller: Caller, now: float) -> Allow | Denial:
+    rule = route.rule
+    without = decide(rule, NO_EVIDENCE)
+    if not isinstance(without, Denial) or without.reason is not Reason.TOKEN_MISSING:
+        return without
+    found = head if rule.token_from is None else as_authorization(head, rule.token_from, _ORIGIN)
+    token = found if isinstance(found, Denial) else take_token(found)
+    if isinstance(token, Denial):
+        return token
+    payload = caller.payload or {}
+    issuer = issuer_of(payload, by_iss(policy.issuers))
+    if issuer is None:
+        return unmet(Reason.ISSUER_UNTRUSTED, "issuer", "one that is trusted", str(payload.get("iss")))
+    claims = check_claims(payload, issuer, now)
+    if isinstance(claims, Denial):
+        return claims
+    return decide(rule, Evidence(claims, caller.proofs, now))

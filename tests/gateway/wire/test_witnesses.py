@@ -1,0 +1,82 @@
+"""A witness does what it claims when it is sent: to a gateway with the old rules, and to one with the new."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from gateway import build
+from gateway.config.gateway_file import GatewayConfig, parse
+from gateway.policy.routes import RouteTable
+from gateway.prove.difference import Change, compare
+from gateway.prove.telling import claims_at
+from gateway.prove.verdicts import Policy, Request, Verdict
+
+from .conftest import Start
+from .gate import Gate, configuration
+from .minting import NOW, authorization, mint, rsa_key
+from .raw_client import request
+
+NOWHERE = Path("/nowhere")
+USUAL: dict[str, Any] = {"scopes": ["read"], "upstream": "api"}
+OLD = [
+    USUAL | {"id": "number", "path": "/jobs/{job:int}", "methods": ["GET"]},
+    USUAL | {"id": "named", "path": "/jobs/{name:[a-z]+}", "methods": ["GET"], "scopes": {"any": ["read", "run"]}},
+    USUAL | {"id": "field", "path": "/field", "token_from": {"header": "X-Api-Token"}},
+    USUAL | {"id": "cookie", "path": "/cookie", "token_from": {"cookie": "tok"}},
+    USUAL | {"id": "step", "path": "/step", "acr": ["gold"], "max_age": "1h"},
+    USUAL | {"id": "odd", "path": "/odd/{rest...}", "allow_in_path": ["path_parameters"]},
+    USUAL | {"id": "partner", "path": "/partner", "issuers": ["other"]},
+    {"id": "open", "path": "/open", "public": True, "upstream": "api"},
+]
+CHANGES: dict[str, dict[str, Any]] = {
+    "number": {"path": "/jobs/{job:[0-9.]+}", "methods": ["GET", "POST"]},
+    "named": {"scopes": ["run"]},
+    "field": {"scopes": ["write"]},
+    "cookie": {"scopes": {"any": ["read", "write"]}},
+    "step": {"acr": ["gold", "silver"], "max_age": "2h"},
+    "odd": {"allow_in_path": ["encoded_slash", "empty_segments"]},
+    "partner": {"issuers": ["other", "main"]},
+    "open": {"public": False, "scopes": ["read"]},
+}
+NEW = [route | CHANGES[route["id"]] for route in OLD]
+
+
+def policy(routes: list[dict[str, Any]]) -> Policy:
+    config = parse(configuration(9, routes=routes), "gateway.yaml", {})
+    assert isinstance(config, GatewayConfig), "\n".join(map(str, config))
+    plan = build.plan(config, NOWHERE, "test")
+    return Policy(RouteTable(plan.routes), tuple(issuer.terms for issuer in plan.issuers.values()))
+
+
+def sent(witness: Request) -> bytes:
+    """The request with a token that is signed."""
+    caller, fields = witness.caller, []
+    if caller.payload is not None:
+        other = caller.payload["iss"] != "https://issuer.example"
+        token = mint(claims_at(caller.payload, NOW), key=rsa_key("other") if other else None)
+        if caller.place is None:
+            fields = [authorization(token)]
+        elif caller.place.kind == "header":
+            fields = [f"{caller.place.name}: {token}"]
+        else:
+            fields = [f"Cookie: {caller.place.name}={token}", "Origin: http://gate.example"]
+    return request(f"{witness.method} {witness.target}", *fields)
+
+
+async def answers_as(gate: Gate, witness: Request, verdict: Verdict) -> None:
+    answer = await gate.ask(sent(witness))
+    assert (answer.status == 200) is verdict.allowed, (witness, verdict, answer)
+    if not verdict.allowed:
+        assert json.loads(answer.body)["reason"] == str(verdict), (witness, answer)
+
+
+async def test_every_witness_of_a_difference_is_answered_as_it_says(start: Start, tmp_path: Path) -> None:
+    found = compare(policy(OLD), policy(NEW))
+    assert found.unproven == ()
+    told = {route.id for finding in found.findings for route in (finding.before.route, finding.after.route) if route}
+    assert told == set(CHANGES)
+    assert {finding.change for finding in found.findings} == {Change.ALLOWED, Change.REFUSED}
+    old, new = await start(routes=OLD), await start(routes=NEW, access_log=str(tmp_path / "new.jsonl"))
+    for finding in found.findings:
+        await answers_as(old, finding.witness, finding.before)
+        await answers_as(new, finding.witness, finding.after)

@@ -1,0 +1,95 @@
+"""Random tables, and every request that could tell two of them apart, tried one by one."""
+
+from collections.abc import Iterator
+from itertools import combinations, product
+
+from hypothesis import strategies as st
+
+from gateway.policy.model import Route, Rule, TokenFrom, TrustedIssuer
+from gateway.policy.paths import Oddity
+from gateway.policy.routes import RouteTable
+from gateway.prove.verdicts import NOW, Caller, Policy
+
+ISSUERS = tuple(
+    TrustedIssuer(name, f"https://{name}.example", frozenset({"api"}), frozenset({"RS256"})) for name in ("one", "two")
+)
+SCOPES = ("a", "b", "c")
+METHODS = ("GET", "POST")
+
+_SEGMENTS = st.sampled_from(["a", "b", "{}", "{}", "{:int}", "{:[a-z]+}", "{:[a-c0]}"])
+_SCOPES = st.lists(st.sampled_from(SCOPES), unique=True, max_size=2).map(tuple)
+
+
+@st.composite
+def templates(draw: st.DrawFn) -> str:
+    """Such as /a/{v1}/b, /{rest...} or /a/."""
+    parts = [each.replace("{", f"{{v{at}") for at, each in enumerate(draw(st.lists(_SEGMENTS, max_size=3)))]
+    last = draw(st.sampled_from([[], [], [""], ["{rest...}"]]))
+    return "/" + "/".join([*parts, *last])
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> Rule:
+    """Public or with demands of every kind."""
+    if draw(st.integers(0, 5)) == 0:
+        return Rule(public=True)
+    return Rule(
+        issuers=draw(st.sampled_from([frozenset({"one"}), frozenset({"one", "two"})])),
+        all_of=draw(_SCOPES),
+        any_of=draw(_SCOPES),
+        require_proof=draw(st.sampled_from([None, None, None, "dpop"])),
+        acr=draw(st.sampled_from([(), (), (), ("high",), ("high", "low")])),
+        max_age=draw(st.sampled_from([None, None, None, 100.0, 200.0])),
+        token_from=draw(st.sampled_from([None, None, None, TokenFrom("cookie", "token")])),
+    )
+
+
+@st.composite
+def routes(draw: st.DrawFn, name: str) -> Route:
+    return Route(
+        id=name,
+        path=draw(templates()),
+        methods=draw(st.sampled_from([frozenset({"GET"}), frozenset({"POST"}), frozenset(METHODS)])),
+        rule=draw(rules()),
+        upstream=draw(st.sampled_from(["up", "up", "down"])),
+        allow_in_path=frozenset(draw(st.sampled_from([[], [], [], list(Oddity), [Oddity.PATH_PARAMETERS]]))),
+    )
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> tuple[Policy, Policy]:
+    """Two policies that have most routes in common."""
+    names = [f"r{number}" for number in range(draw(st.integers(1, 5)))]
+    old = [draw(routes(name)) for name in names]
+    new = [draw(routes(route.id)) if draw(st.integers(0, 2)) == 0 else route for route in old]
+    new = draw(st.permutations(new)) if draw(st.booleans()) else new
+    return Policy(RouteTable(old), ISSUERS), Policy(RouteTable(new), ISSUERS)
+
+
+def every_request() -> Iterator[tuple[str, str]]:
+    """Method and target of all short paths over the alphabet, doubtful ones included."""
+    segments = ["a", "b", "c", "z", "0", "7", "Z", "", "z;x", "z%2Fx"]
+    for depth in range(1, 5):
+        for parts in product(segments, repeat=depth):
+            if sum(part in {"", "z;x", "z%2Fx"} for part in parts) <= 2:
+                for method in METHODS:
+                    yield method, "/" + "/".join(parts)
+
+
+def every_caller() -> tuple[Caller, ...]:
+    """Without a token, and with tokens of every issuer, set of scopes, proof, acr, age and place."""
+    found = [Caller()]
+    sets = [each for size in range(len(SCOPES) + 1) for each in combinations(SCOPES, size)]
+    kinds = product(
+        ISSUERS, sets, ("", "dpop"), (None, "high", "low"), (None, 50, 150), (None, TokenFrom("cookie", "token"))
+    )
+    for issuer, scopes, proof, acr, age, place in kinds:
+        payload: dict[str, object] = {"iss": issuer.issuer, "aud": "api", "exp": NOW + 60, "scope": " ".join(scopes)}
+        payload |= {} if acr is None else {"acr": acr}
+        payload |= {} if age is None else {"auth_time": NOW - age}
+        found.append(Caller(payload, frozenset({"dpop"}) if proof else frozenset(), place))
+    return tuple(found)
+
+
+EVERY_REQUEST = tuple(every_request())
+EVERY_CALLER = every_caller()

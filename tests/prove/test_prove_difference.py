@@ -1,0 +1,134 @@
+"""`compare`: all that changes is found, and what is found is so."""
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from gateway.policy.model import Route, Rule, TokenFrom
+from gateway.policy.paths import Oddity
+from gateway.policy.routes import RouteTable
+from gateway.prove.difference import Change, compare, newly_allowed
+from gateway.prove.verdicts import Policy, Request, verdict
+
+from .tables import EVERY_CALLER, EVERY_REQUEST, ISSUERS, pairs
+
+
+def change_of(old: Policy, new: Policy, request: Request) -> Change | None:
+    before, after = verdict(old, request), verdict(new, request)
+    if before.allowed != after.allowed:
+        return Change.ALLOWED if after.allowed else Change.REFUSED
+    if after.allowed and before.route is not None and after.route is not None:
+        return None if before.route.upstream == after.route.upstream else Change.REROUTED
+    return None
+
+
+@settings(max_examples=60, deadline=None)
+@given(pairs(), st.randoms(use_true_random=False))
+def test_all_that_changes_is_found_and_each_witness_is_answered_as_it_says(
+    policies: tuple[Policy, Policy], dice: random.Random
+) -> None:
+    old, new = policies
+    found = compare(old, new)
+    assert found.unproven == ()
+    for finding in found.findings:
+        assert change_of(old, new, finding.witness) is finding.change
+    told = {finding.change for finding in found.findings}
+    for method, target in dice.sample(EVERY_REQUEST, 40):
+        for caller in dice.sample(EVERY_CALLER, 8):
+            assert change_of(old, new, Request(method, target, caller)) in {None, *told}
+
+
+def route(name: str, path: str, **terms: object) -> Route:
+    rule = {key: terms.pop(key) for key in list(terms) if key in Rule.__dataclass_fields__}
+    rule.setdefault("issuers", frozenset({"one", "two"}))
+    methods = terms.pop("methods", frozenset({"GET"}))
+    return Route(name, path, methods, Rule(**rule), "up", **terms)  # type: ignore[arg-type]
+
+
+def policy(*routes: Route) -> Policy:
+    return Policy(RouteTable(routes), ISSUERS)
+
+
+READ = route("read", "/jobs/{job}", all_of=("a",))
+
+
+@pytest.mark.parametrize(
+    ("after", "changes"),
+    [
+        (READ, set()),
+        (replace(READ, id="other"), set()),
+        (replace(READ, path="/jobs/{other}"), set()),
+        (route("read", "/jobs/{job}", public=True), {Change.ALLOWED}),
+        (route("read", "/jobs/{job}", all_of=("a", "b")), {Change.REFUSED}),
+        (route("read", "/jobs/{job}", any_of=("a", "b")), {Change.ALLOWED}),
+        (route("read", "/jobs/{job}", all_of=("b",)), {Change.ALLOWED, Change.REFUSED}),
+        (route("read", "/jobs/{job}", all_of=("a",), issuers=frozenset({"one"})), {Change.REFUSED}),
+        (route("read", "/jobs/{job}", all_of=("a",), acr=("high",)), {Change.REFUSED}),
+        (route("read", "/jobs/{job}", all_of=("a",), max_age=60.0), {Change.REFUSED}),
+        (route("read", "/jobs/{job}", all_of=("a",), require_proof="mtls"), {Change.REFUSED}),
+        (
+            route("read", "/jobs/{job}", all_of=("a",), token_from=TokenFrom("header", "X-Token")),
+            {Change.ALLOWED, Change.REFUSED},
+        ),
+        (route("read", "/jobs/{job}", all_of=("a",), methods=frozenset({"POST"})), {Change.ALLOWED, Change.REFUSED}),
+        (route("read", "/jobs/{job...}", all_of=("a",)), {Change.ALLOWED}),
+        (
+            route("read", "/jobs/{job}", all_of=("a",), allow_in_path=frozenset({Oddity.ENCODED_SLASH})),
+            {Change.ALLOWED},
+        ),
+        (replace(READ, upstream="down"), {Change.REROUTED}),
+    ],
+)
+def test_each_change_of_a_route_is_told_with_a_witness(after: Route, changes: set[Change]) -> None:
+    found = compare(policy(READ), policy(after))
+    assert {finding.change for finding in found.findings} == changes
+    assert found.unproven == ()
+
+
+def test_a_change_of_order_is_a_change() -> None:
+    wide, narrow = route("wide", "/{all...}", public=True), route("narrow", "/jobs/{job}", all_of=("a",))
+    (finding,) = compare(policy(narrow, wide), policy(wide, narrow)).findings
+    assert (finding.change, finding.witness.target) == (Change.ALLOWED, "/jobs/any")
+    assert (str(finding.before), str(finding.after)) == ("token_missing", "allow")
+
+
+def test_the_methods_of_a_change_are_told_together() -> None:
+    (finding,) = compare(policy(READ), policy(replace(READ, methods=frozenset({"GET", "PUT", "POST"})))).findings
+    assert finding.methods == ("POST", "PUT")
+
+
+@pytest.mark.parametrize("terms", [{"max_body": 5}, {"websocket": object()}])
+def test_what_concerns_more_than_heads_is_unproven(terms: dict[str, object]) -> None:
+    found = compare(policy(READ), policy(replace(READ, **terms)))  # type: ignore[arg-type]
+    assert found.findings == ()
+    assert found.unproven == (f"route read: {next(iter(terms))} changes, which cannot be compared",)
+
+
+def test_opaque_tokens_are_unproven() -> None:
+    asked = replace(READ, rule=replace(READ.rule, asks="one"))
+    assert newly_allowed(policy(READ), policy(asked)).unproven == (
+        "route read: which opaque tokens are taken cannot be compared",
+    )
+
+
+def test_an_issuers_new_audience_lets_in_tokens_for_it() -> None:
+    wider = Policy(RouteTable([READ]), (replace(ISSUERS[0], audiences=frozenset({"api", "other"})), ISSUERS[1]))
+    (finding,) = newly_allowed(policy(READ), wider).findings
+    assert finding.witness.caller.payload is not None
+    assert finding.witness.caller.payload["aud"] == "other"
+
+
+def test_terms_of_an_issuer_that_no_claim_shows_are_unproven() -> None:
+    wider = Policy(RouteTable([READ]), (replace(ISSUERS[0], algorithms=frozenset({"RS256", "ES256"})), ISSUERS[1]))
+    assert newly_allowed(policy(READ), wider).unproven == (
+        "issuer one: tokens that algorithms tell apart cannot be compared",
+    )
+
+
+def test_a_table_of_too_many_kinds_is_unproven(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.prove.paths.MOST_PATHS", 3)
+    many = policy(*(route(f"r{number}", f"/{number}", all_of=("a",)) for number in range(9)))
+    (unproven,) = compare(policy(READ), many).unproven
+    assert unproven.startswith("there are more kinds of path than")
