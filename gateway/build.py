@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from gateway.build_rule import claims_named, rule
 from gateway.config.credentials import CredentialsConfig, CredentialsTlsConfig
 from gateway.config.gateway_file import (
     EjectionConfig,
@@ -15,14 +16,13 @@ from gateway.config.gateway_file import (
     Limits,
     RouteConfig,
     TlsConfig,
-    TokenFromConfig,
     UpstreamConfig,
     UpstreamTlsConfig,
 )
 from gateway.downstream.parties import ClientLimits
 from gateway.own_credentials import AssertionSettings, CredentialsSettings
 from gateway.plan import IntrospectionPlan, IssuerPlan, KeysFile, NoKeysPlan, Plan, ProofPlan, UpstreamPlan
-from gateway.policy.model import Route, Rule, TokenFrom, TrustedIssuer, WebSocketTerms
+from gateway.policy.model import Route, TrustedIssuer, WebSocketTerms
 from gateway.policy.routes import METHODS
 from gateway.tls import ClientFiles, ServerFiles
 from gateway.tokens.introspector import IntrospectionSettings
@@ -71,7 +71,7 @@ def plan(config: GatewayConfig, base: Path, revision: str) -> Plan:
 def _issuer(name: str, config: GatewayConfig, base: Path) -> IssuerPlan:
     issuer, cache = config.issuers[name], config.keys_cache
     return IssuerPlan(
-        terms=trusted_issuer(name, issuer),
+        terms=trusted_issuer(name, config),
         keys=keys(name, issuer, base, cache),
         feed=feed(name, issuer, cache),
         keys_credentials=issuer.keys_credentials,
@@ -139,9 +139,10 @@ def credentials(name: str, config: CredentialsConfig, base: Path) -> Credentials
     )
 
 
-def trusted_issuer(name: str, config: IssuerConfig) -> TrustedIssuer:
+def trusted_issuer(name: str, whole: GatewayConfig) -> TrustedIssuer:
     """An issuer's terms, as the policy knows them."""
     return TrustedIssuer(
+    config = whole.issuers[name]
         name=name,
         issuer=config.issuer,
         audiences=frozenset(config.audience),
@@ -156,43 +157,23 @@ def trusted_issuer(name: str, config: IssuerConfig) -> TrustedIssuer:
         max_lifetime=config.max_lifetime,
         max_age=config.max_age,
     )
+        kept_claims=claims_named(whole.routes),
 
 
 def route(config: RouteConfig, issuers: Mapping[str, IssuerConfig]) -> Route:
     """A route, as the policy knows it."""
-    scopes, websocket = config.scopes, config.websocket
-    rule = Rule(
-        public=config.public,
-        deny=config.deny,
-        issuers=frozenset(config.issuers or issuers),
-        asks=next((name for name in config.issuers or issuers if issuers[name].introspection is not None), None),
-        all_of=() if scopes is None else scopes.all_of,
-        any_of=() if scopes is None else scopes.any_of,
-        require_proof=config.require_proof,
-        acr=config.acr,
-        max_age=config.max_age,
-        token_from=token_from(config.token_from),
-    )
+    websocket = config.websocket
     return Route(
         id=config.id,
         path=config.path,
         methods=frozenset(config.methods or METHODS),
-        rule=rule,
+        rule=rule(config, issuers),
         upstream=config.upstream or "",
         forward_token=config.forward_token,
         allow_in_path=frozenset(config.allow_in_path),
         max_body=config.max_body,
         websocket=None if websocket is None else WebSocketTerms(websocket.idle_timeout, websocket.end_at_expiry),
     )
-
-
-def token_from(config: TokenFromConfig | None) -> TokenFrom | None:
-    """Where a route's token is; None for Authorization."""
-    if config is None:
-        return None
-    if config.header is not None:
-        return TokenFrom("header", config.header)
-    return TokenFrom("cookie", config.cookie or "")
 
 
 def server_files(config: TlsConfig, base: Path) -> ServerFiles:

@@ -154,7 +154,7 @@ def _judge_sender(  # noqa: PLR0913, PLR0917 - as above
     if isinstance(given, Denial):
         # Nobody can send a DPoP token there (RFC 9449 §7.1), so none is asked for.
         return given if rule.token_from is None else replace(given, scheme="Bearer", parameters=(), nonce=None)
-    outcome = decide(rule, Evidence(verified.claims, given, now))
+    outcome = decide(rule, Evidence(verified.claims, given, now, head.path))
     if isinstance(outcome, Denial) and outcome.scheme == "DPoP":
         return replace(outcome, parameters=(("algs", proofs.algorithms),))
     return outcome

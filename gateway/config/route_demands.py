@@ -6,12 +6,17 @@ Judged on the plain data, beside what the models say of each key.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gateway.config.binding import nearest
 from gateway.config.errors import Path
+from gateway.policy.routes import Literal, Rest, parse_template
 
 Fault = tuple[Path, str]
 
-_OF_TOKENS = ("scopes", "issuers", "require_proof", "acr", "max_age", "token_from")
+_OF_TOKENS = ("scopes", "clients", "claims", "issuers", "require_proof", "acr", "max_age", "token_from")
 """Keys that say something of a token, so that one has to be there."""
+
+_WHO = ("scopes", "clients", "claims")
+"""Keys of which one at least says who may enter."""
 
 _OF_THE_WAY = ("upstream", "forward_token", "websocket", "max_body")
 """Keys that say how a request goes on."""
@@ -38,13 +43,52 @@ def demand_faults(issuers: Mapping[str, Any], path: Path, route: Mapping[str, An
         yield (*path, "upstream"), "is required and missing: add it"
     if public:
         yield from _without_effect(path, route, _OF_TOKENS, "a public route", "public")
-    elif "scopes" not in route:
+    elif not any(key in route for key in _WHO):
         yield path, _NOTHING_SAID
     elif not issuers:
         yield path, "demands a token, but no issuer is trusted: add one under issuers"
+    yield from _clients(issuers, path, route)
+    yield from _variables(path, route)
     if not public and "token_from" in route and route.get("require_proof") == "dpop":
         remedy = "remove token_from, or demand mtls"
         yield (*path, "token_from"), f"DPoP tokens come in Authorization only (RFC 9449 §7.1): {remedy}"
+
+
+def _clients(issuers: Mapping[str, Any], path: Path, route: Mapping[str, Any]) -> Iterator[Fault]:
+    """A client id is an issuer's own: another issuer may call another client so."""
+    clients, named = route.get("clients"), route.get("issuers")
+    taken = [name for name in (named if isinstance(named, list) else issuers) if isinstance(name, str)]
+    if isinstance(clients, list) and len(taken) > 1:
+        remedy = f"write {{{taken[0]}: [...], {taken[1]}: [...]}}, or take one issuer's tokens only (issuers)"
+        yield (*path, "clients"), f"a client id means nothing without its issuer, and several are taken here: {remedy}"
+    for name in clients if isinstance(clients, dict) else ():
+        if name not in taken:
+            yield (*path, "clients", name), f"{name!r} is no issuer of this route: {nearest(name, taken, 'they')}"
+
+
+def _variables(path: Path, route: Mapping[str, Any]) -> Iterator[Fault]:
+    """Braces in a claim's value name a variable of the path."""
+    claims, template = route.get("claims"), route.get("path")
+    if not isinstance(claims, dict) or not isinstance(template, str):
+        return
+    try:
+        segments = parse_template(template)
+    except ValueError:
+        return
+    single = [f"{{{one.name}}}" for one in segments if not isinstance(one, Literal | Rest)]
+    rest = [f"{{{one.name}}}" for one in segments if isinstance(one, Rest)]
+    for claim, values in claims.items():
+        for index, value in enumerate(values if isinstance(values, list) else [values]):
+            place = (*path, "claims", claim, index) if isinstance(values, list) else (*path, "claims", claim)
+            if isinstance(value, str) and ("{" in value or "}" in value) and value not in single:
+                whole = f"{value!r} takes many segments: compare with one that takes one segment"
+                yield place, whole if value in rest else f"{value!r} is no variable of the path: {_like(value, single)}"
+
+
+def _like(value: str, variables: list[str]) -> str:
+    if not variables:
+        return "it has none that stands for one segment, and a value itself holds no braces"
+    return nearest(value, variables, "they")
 
 
 def _is_true(value: Any) -> bool:

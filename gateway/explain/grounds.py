@@ -83,7 +83,7 @@ def lay(file: Path, config: GatewayConfig, environ: Mapping[str, str]) -> Ground
         file=file,
         config=config,
         table=RouteTable(build.route(entry, config.issuers) for entry in config.routes),
-        issuers=tuple(build.trusted_issuer(name, issuer) for name, issuer in config.issuers.items()),
+        issuers=tuple(build.trusted_issuer(name, config) for name in config.issuers),
         embedded=dict(_embedded(file.parent, config, environ)),
     )
 

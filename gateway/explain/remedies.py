@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from gateway.config.gateway_fields import ALGORITHMS
+from gateway.explain.demand_remedies import claims_if_valid, conditions, denied, path_of
 from gateway.explain.judging import Findings
 from gateway.explain.model import Change
 from gateway.explain.scopes import get_token, scope_changes
 from gateway.explain.targets import allowing, nearest_routes, repaired
 from gateway.explain.words import either, shown, span
-from gateway.policy.claims import check_claims
 from gateway.policy.decision import Allow, Evidence, decide
 from gateway.policy.denial import Denial, Reason
-from gateway.policy.model import Claims
 from gateway.policy.routes import METHODS
 
 LARGEST_LEEWAY = 300.0
@@ -35,21 +34,11 @@ def _further(findings: Findings) -> Iterator[Change]:
     """What would refuse the same token next, once its verification's fault is gone."""
     if findings.verified is not None or findings.route is None:
         return
-    claims = _claims_if_valid(findings)
-    if claims is not None and isinstance(denial := decide(findings.route.rule, Evidence(claims)), Denial):
+    claims = claims_if_valid(findings)
+    if claims is not None and isinstance(
+        denial := decide(findings.route.rule, Evidence(claims, now=findings.now, path=path_of(findings))), Denial
+    ):
         yield from _REMEDIES.get(denial.reason, _hint)(findings, denial)
-
-
-def _claims_if_valid(findings: Findings) -> Claims | None:
-    """The token's claims; where it was refused, those that it would have with audience, times and binding put right."""
-    if findings.verified is not None:
-        return findings.verified.claims
-    issuer = findings.issuer
-    if issuer is None:
-        return None
-    kept = {name: value for name, value in findings.payload.items() if name not in {"cnf", "nbf", "iat"}}
-    claims = check_claims(kept | {"aud": sorted(issuer.audiences), "exp": findings.now + 1}, issuer, findings.now)
-    return claims if isinstance(claims, Claims) else None
 
 
 def _hint(findings: Findings, denial: Denial) -> Iterator[Change]:
@@ -268,17 +257,9 @@ def _origin(findings: Findings, denial: Denial) -> Iterator[Change]:
     )
 
 
-def _denied(findings: Findings, denial: Denial) -> Iterator[Change]:
-    del denial
-    route = "" if findings.route is None else findings.route.id
-    near = [near for near in nearest_routes(findings) if not near.endswith(f"({route})")]
-    instead = (f"remove deny: true from route {route} in {findings.grounds.file}, and say whom it lets in",)
-    yield Change(f"use the path of another route: {near[0]}" if near else "use the path of another route", instead)
-
-
 def _scope(findings: Findings, denial: Denial) -> Iterator[Change]:
     del denial
-    claims = _claims_if_valid(findings)
+    claims = claims_if_valid(findings)
     if findings.route is not None and claims is not None:
         yield from scope_changes(findings.grounds, findings.route, claims)
 
@@ -302,5 +283,6 @@ _REMEDIES: dict[Reason, Remedy] = {
     Reason.AUTHENTICATION_INSUFFICIENT: _step_up,
     Reason.ORIGIN_UNTRUSTED: _origin,
     Reason.SCOPE_INSUFFICIENT: _scope,
-    Reason.ROUTE_DENIED: _denied,
+    Reason.CLAIM_CONDITION_FAILED: conditions,
+    Reason.ROUTE_DENIED: denied,
 }

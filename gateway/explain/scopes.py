@@ -9,16 +9,16 @@ from gateway.explain.grounds import Embedded, Grounds
 from gateway.explain.model import Change
 from gateway.explain.words import either, shown
 from gateway.issuer.settings import ClientSettings, IssuerSettings
-from gateway.policy.decision import Allow, Evidence, decide
+from gateway.policy.decision import missing_scopes
 from gateway.policy.model import Claims, Route, Rule
 
 
 def lacking(rule: Rule, claims: Claims, preferred: Collection[str] = ()) -> tuple[str, ...]:
-    """The fewest scopes with which `decide` lets the claims pass: of alternatives a preferred one, or the first."""
+    """The fewest scopes with which the claims satisfy the rule's: of alternatives a preferred one, or the first."""
     needed = [scope for scope in rule.scopes_named if scope not in claims.scope_set]
     for scope in sorted(needed, key=lambda scope: (scope in preferred, -rule.scopes_named.index(scope))):
         rest = [other for other in needed if other != scope]
-        if isinstance(decide(rule, Evidence(claims._replace(scopes=(*claims.scopes, *rest)))), Allow):
+        if not missing_scopes(rule, claims.scope_set.union(rest)):
             needed = rest
     return tuple(needed)
 
@@ -77,24 +77,35 @@ def get_token(grounds: Grounds, route: Route) -> Change:
     nobody = Claims(issuer.name, issuer.issuer, "", "", (), (), math.inf, None, "")
     wanted = lacking(route.rule, nobody)
     others = [other.issuer for other in grounds.issuers if other.name in route.rule.issuers]
-    what = f"a token with {_scopes(wanted)} from {either(others)}"
+    what = f"a token {f'with {_scopes(wanted)} ' if wanted else ''}from {either(others)}"
     do = f"get {what}, and send it as 'Authorization: Bearer TOKEN'"
     own = grounds.embedded.get(issuer.name)
-    client = None if own is None else _client_with(own.settings, wanted, grounds.config.issuers[issuer.name].audience)
+    audience = grounds.config.issuers[issuer.name].audience
+    client = None if own is None else _client_with(own.settings, wanted, audience, _named(route.rule, issuer.name))
     if client is None:
         return Change(do)
-    asked = " ".join(f"--scope {scope}" for scope in wanted)
-    command = f"scopegate token --issuer {issuer.issuer} --client-id {shown(client)} --client-secret-file FILE {asked}"
+    asked = "".join(f" --scope {scope}" for scope in wanted)
+    command = f"scopegate token --issuer {issuer.issuer} --client-id {shown(client)} --client-secret-file FILE{asked}"
     return Change(f"{do}: {command}")
 
 
-def _client_with(settings: IssuerSettings, scopes: Collection[str], audiences: Collection[str]) -> str | None:
-    """The first client that gets these scopes with the client_credentials grant."""
+def _named(rule: Rule, issuer: str) -> frozenset[str] | None:
+    """The issuer's clients that the rule lets in; None for any."""
+    clients = rule.clients
+    return None if clients is None else frozenset(client for name, client in clients if name == issuer)
+
+
+def _client_with(
+    settings: IssuerSettings, scopes: Collection[str], audiences: Collection[str], among: frozenset[str] | None
+) -> str | None:
+    """The first of these clients that gets these scopes with the client_credentials grant."""
     return next(
         (
             name
             for name, client in settings.clients.items()
-            if client.may_use_client_credentials and set(scopes) <= _given(settings, client, audiences)
+            if (among is None or name in among)
+            and client.may_use_client_credentials
+            and set(scopes) <= _given(settings, client, audiences)
         ),
         None,
     )

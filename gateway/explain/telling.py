@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway.config.gateway_file import GatewayConfig
+from gateway.explain.demanding import demand_facts
 from gateway.explain.introspected import introspected_facts
 from gateway.explain.judging import Findings, taken
 from gateway.explain.model import Candidate, Explanation, Fact, Mark, Scopes, Step, Verdict
 from gateway.explain.proving import failed_proof, proving
 from gateway.explain.remedies import changes
 from gateway.explain.verifying import verify_facts
-from gateway.explain.words import either, shown
-from gateway.policy.decision import Allow, describe_scopes
+from gateway.explain.words import shown
+from gateway.policy.decision import Allow
 from gateway.policy.denial import Denial, Reason, refuse
-from gateway.policy.model import Claims, RequestHead, Route, Rule
+from gateway.policy.model import RequestHead, Route, Rule
 from gateway.policy.paths import query_keys
 from gateway.policy.routes import RouteTable
 
@@ -149,27 +150,8 @@ def _decide(findings: Findings) -> Step:
         return _not_reached("decide")
     mark = Mark.OK if isinstance(outcome, Allow) else Mark.FAILED
     summary = "the token grants what the route demands" if isinstance(outcome, Allow) else shown(outcome.detail)
-    facts = tuple(_demands(route.rule, verified.claims, outcome))
-    if isinstance(outcome, Denial) and outcome.scopes_missing:
-        facts = (*facts, Fact(Mark.FAILED, "missing", " ".join(outcome.scopes_missing)))
-    return Step(mark, "decide", summary, facts)
-
-
-def _demands(rule: Rule, claims: Claims, outcome: Allow | Denial) -> Iterator[Fact]:
-    """What the rule demands, in the order in which it is looked at."""
-    age = "" if rule.max_age is None else f"at most {rule.max_age:.0f} s ago"
-    demands = [("route issuers", claims.issuer_name, either(rule.issuers))]
-    demands += [("require_proof", "given", rule.require_proof)] if rule.require_proof is not None else []
-    demands += [("acr", shown(claims.acr or "none"), either(list(rule.acr)))] if rule.acr else []
-    demands += [("auth_time", "recent", age)] if age else []
-    demands += [("scopes", shown(" ".join(claims.scopes) or "none"), describe_scopes(rule))]
-    mark = Mark.OK
-    for name, found, expected in demands:
-        if isinstance(outcome, Denial) and outcome.check == name:
-            yield Fact(Mark.FAILED, name, outcome.found, outcome.expected)
-            mark = Mark.NOT_REACHED
-        else:
-            yield Fact(mark, name, found, expected)
+    path = "" if findings.head is None else findings.head.path
+    return Step(mark, "decide", summary, tuple(demand_facts(route.rule, verified.claims, path, outcome)))
 
 
 def _scopes(findings: Findings) -> Scopes | None:

@@ -157,7 +157,19 @@ def _read(payload: Mapping[str, object], issuer: TrustedIssuer, confirmation: Co
         acr=_text(payload, "acr") if "acr" in payload else "",
         auth_time=_time(payload, "auth_time"),
         ends_by_age=issuer.max_age is not None and expires_at != payload["exp"],
+        kept=_kept(payload, issuer.kept_claims) if issuer.kept_claims else (),
     )
+
+
+def _kept(payload: Mapping[str, object], paths: tuple[str, ...]) -> tuple[tuple[str, tuple[ClaimValue, ...]], ...]:
+    """What conditions may look at, and no more: texts, whole numbers, true and false, alone or in a list."""
+    kept = []
+    for path in paths:
+        value = claim_at(payload, path)
+        if value is not ABSENT:
+            items = value if isinstance(value, list) else [value]
+            kept.append((path, tuple(item for item in items if isinstance(item, str | int))))
+    return tuple(kept)
 
 
 def _expiry(payload: Mapping[str, object], issuer: TrustedIssuer, issued_at: float | None) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from gateway.policy.conditions import compare
 from gateway.policy.denial import Denial, Reason, unmet
 from gateway.policy.model import Claims, Proof, Rule
 
@@ -21,15 +22,19 @@ class Evidence(NamedTuple):
         claims: of the verified token; None where the route asks for none.
         proofs: how the sender proved that the token is its own.
         now: seconds since the epoch; only rules about the time of an authentication look at it.
+        path: of the request in its canonical form; only rules that compare claims with it look at it.
     """
 
     claims: Claims | None = None
     proofs: frozenset[Proof] = frozenset()
     now: float = 0.0
+    path: str = ""
 
 
 ALLOW = Allow()
 NO_EVIDENCE = Evidence()
+CONDITIONS = "conditions"
+"""The check of client and claims."""
 
 _CLOSED = unmet(Reason.ROUTE_DENIED, "deny", "nobody", "a request")
 
@@ -44,9 +49,24 @@ def decide(rule: Rule, evidence: Evidence) -> Allow | Denial:
     if claims.issuer_name not in rule.issuers:
         expected = ", ".join(sorted(rule.issuers))
         return unmet(Reason.ISSUER_UNTRUSTED, "route issuers", expected, claims.issuer_name)
-    if rule.is_demanding and (denial := _decide_sender(rule, claims, evidence)) is not None:
+    if rule.is_demanding and (denial := _decide_beyond_scopes(rule, claims, evidence)) is not None:
         return denial
     return _decide_scopes(rule, claims)
+
+
+def _decide_beyond_scopes(rule: Rule, claims: Claims, evidence: Evidence) -> Denial | None:
+    """What no further scope would change."""
+    return _decide_sender(rule, claims, evidence) or _decide_conditions(rule, claims, evidence.path)
+
+
+def _decide_conditions(rule: Rule, claims: Claims, path: str) -> Denial | None:
+    """Whether the token's client and claims are those that the rule wants; the denial names all that are not."""
+    failed = [compared for compared in compare(rule, claims, path) if not compared.met] if rule.has_conditions else ()
+    if not failed:
+        return None
+    expected = " and ".join(f"{compared.called} {compared.expected}" for compared in failed)
+    found = " and ".join(f"{compared.called} {compared.found}" for compared in failed)
+    return unmet(Reason.CLAIM_CONDITION_FAILED, CONDITIONS, expected, found)
 
 
 def _decide_sender(rule: Rule, claims: Claims, evidence: Evidence) -> Denial | None:
@@ -78,15 +98,20 @@ def _decide_scopes(rule: Rule, claims: Claims) -> Allow | Denial:
     granted = claims.scope_set
     if granted.issuperset(rule.all_of) and not (rule.any_of and granted.isdisjoint(rule.any_of)):
         return ALLOW
-    missing = [scope for scope in rule.all_of if scope not in granted]
-    if granted.isdisjoint(rule.any_of):
-        missing.extend(rule.any_of)
     denial = unmet(Reason.SCOPE_INSUFFICIENT, "scopes", describe_scopes(rule), " ".join(claims.scopes) or "none")
     return replace(
         denial,
         scopes_required=rule.scopes_named,
-        scopes_missing=tuple(dict.fromkeys(missing)),
+        scopes_missing=missing_scopes(rule, granted),
     )
+
+
+def missing_scopes(rule: Rule, granted: frozenset[str]) -> tuple[str, ...]:
+    """The scopes with which the rule's demand would be met, alternatives included; none where it is met."""
+    missing = [scope for scope in rule.all_of if scope not in granted]
+    if granted.isdisjoint(rule.any_of):
+        missing.extend(rule.any_of)
+    return tuple(dict.fromkeys(missing))
 
 
 def describe_scopes(rule: Rule) -> str:

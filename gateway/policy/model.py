@@ -85,6 +85,25 @@ SCOPE_CLAIMS = ("scope", "scp")
 ClaimValue = str | int | bool
 
 
+class PathVariable(NamedTuple):
+    """A variable of the route's path, in the place of a value.
+
+    Attributes:
+        name: as the template has it.
+        at: which of the path's segments it stands for, counted from 0.
+    """
+
+    name: str
+    at: int
+
+
+class ClaimCondition(NamedTuple):
+    """What a claim has to be, or (a list) to hold: one of these values."""
+
+    claim: str
+    one_of: tuple[ClaimValue | PathVariable, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class TrustedIssuer:
     """An issuer whose tokens are taken, and on which terms.
@@ -106,6 +125,7 @@ class TrustedIssuer:
             it grants nothing.
         max_lifetime: seconds from `iat` to `exp` at most; None for any.
         max_age: seconds since `iat` at most; None for any.
+        kept_claims: that some route sets a condition on.
     """
 
     name: str
@@ -121,6 +141,7 @@ class TrustedIssuer:
     scope_prefix: str = ""
     max_lifetime: float | None = None
     max_age: float | None = None
+    kept_claims: tuple[str, ...] = ()
 
 
 class Confirmation(NamedTuple):
@@ -153,6 +174,7 @@ class Claims(NamedTuple):
         auth_time: when that was, in seconds since the epoch, or None.
         issued_at: `iat`, or None.
         ends_by_age: whether it ends by its issuer's `max_age`, ahead of `exp`.
+        kept: of the issuer's `kept_claims` those that are there: each with its value, or the values that it lists.
     """
 
     issuer_name: str
@@ -169,6 +191,7 @@ class Claims(NamedTuple):
     acr: str = ""
     auth_time: float | None = None
     ends_by_age: bool = False
+    kept: tuple[tuple[str, tuple[ClaimValue, ...]], ...] = ()
 
     @property
     def scope_set(self) -> frozenset[str]:
@@ -196,10 +219,13 @@ class Rule:
         acr: of which one has to be the token's `acr`; empty demands none (RFC 9470 §3).
         max_age: seconds since `auth_time` at most; None for any.
         token_from: where the token is; None for Authorization.
+        clients: issuer and client id of those that enter; None for any.
+        conditions: on claims, all of which hold.
         scopes_named: every scope of either list, each once.
         takes_token: whether a token is demanded, wherever it is.
         is_plain: whether a token is demanded, in Authorization.
-        is_demanding: whether it demands more of the sender than scopes.
+        has_conditions: whether it demands a client, or something of claims.
+        is_demanding: whether it demands more than an issuer and scopes.
     """
 
     public: bool = False
@@ -212,17 +238,21 @@ class Rule:
     token_from: TokenFrom | None = None
     asks: str | None = None
     deny: bool = False
+    clients: frozenset[tuple[str, str]] | None = None
+    conditions: tuple[ClaimCondition, ...] = ()
     scopes_named: tuple[str, ...] = field(init=False, repr=False)
     takes_token: bool = field(init=False, repr=False)
     is_plain: bool = field(init=False, repr=False)
+    has_conditions: bool = field(init=False, repr=False)
     is_demanding: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scopes_named", tuple(dict.fromkeys((*self.all_of, *self.any_of))))
         object.__setattr__(self, "takes_token", not self.public and not self.deny)
         object.__setattr__(self, "is_plain", self.takes_token and self.token_from is None)
-        demanding = self.require_proof is not None or bool(self.acr) or self.max_age is not None
-        object.__setattr__(self, "is_demanding", demanding)
+        object.__setattr__(self, "has_conditions", self.clients is not None or bool(self.conditions))
+        demands_more = self.require_proof is not None or bool(self.acr) or self.max_age is not None
+        object.__setattr__(self, "is_demanding", demands_more or self.has_conditions)
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,3 +75,81 @@ def test_a_route_that_denies_is_named_with_what_else_there_is(tmp_path: Path, cl
     assert step(found, "take")["summary"] == "nothing to do: the route denies everyone"
     assert "remove deny: true from route hole" in advice(found)
     assert "/admin/users (users)" in advice(found)
+
+
+CONDITIONAL: list[Route] = [
+    {
+        "id": "tenants",
+        "path": "/tenants/{tenant}",
+        "scopes": {"any": ["jobs.read", "jobs.admin"]},
+        "clients": {"main": ["batch", "nightly"]},
+        "claims": {"tenant": "{tenant}", "level": [1, 2]},
+        "upstream": "api",
+    }
+]
+
+
+def test_each_condition_is_told_with_expected_and_found(tmp_path: Path) -> None:
+    file = write(tmp_path, CONDITIONAL)
+    claims = {"client_id": "batch", "tenant": "acme", "level": 3, "scope": "jobs.read"}
+    found = explained(file, "GET /tenants/globex", claims)
+    assert found["verdict"]["reason"] == "claim_condition_failed"
+    assert facts(found) == {
+        "route issuers": ("ok", "main", "main or other"),
+        "client": ("ok", "batch", "batch or nightly"),
+        "claim tenant": ("failed", "acme", "globex (the path's {tenant})"),
+        "claim level": ("failed", "3", "1 or 2"),
+        "scopes": ("not_reached", "jobs.read", "one of jobs.read jobs.admin"),
+    }
+    told = [change["do"] for change in found["changes"]]
+    assert told == [
+        "use a token with the claim tenant: expected globex (the path's {tenant}), found acme",
+        "use a token with the claim level: expected 1 or 2, found 3",
+    ]
+    assert f"change claims.level of route tenants in {file}" in advice(found)
+
+
+def test_conditions_that_hold_are_told_as_such_and_scopes_are_looked_at_then(tmp_path: Path) -> None:
+    claims = {"client_id": "nightly", "tenant": ["acme"], "level": 2}
+    found = explained(write(tmp_path, CONDITIONAL), "GET /tenants/acme", claims)
+    assert found["verdict"]["reason"] == "scope_insufficient"
+    marks = {name: mark for name, (mark, _, _) in facts(found).items()}
+    assert marks == {
+        "route issuers": "ok",
+        "client": "ok",
+        "claim tenant": "ok",
+        "claim level": "ok",
+        "scopes": "failed",
+        "missing": "failed",
+    }
+    assert advice(found) == "ask the issuer https://main.example for scope jobs.read"
+
+
+@pytest.mark.parametrize(
+    ("client", "expected"),
+    [
+        ({"client_id": "x"}, "add x to the clients of route tenants"),
+        ({}, "call as batch or nightly (found none)"),
+        ({"iss": "https://other.example", "client_id": "batch"}, "call as none of other (found batch)"),
+    ],
+)
+def test_a_client_that_may_not_enter_is_told_who_may(tmp_path: Path, client: Route, expected: str) -> None:
+    found = explained(write(tmp_path, CONDITIONAL), "GET /tenants/acme", {"tenant": "acme", "level": 1, **client})
+    assert found["verdict"]["reason"] == "claim_condition_failed"
+    assert expected in advice(found)
+
+
+def test_an_expired_token_whose_claims_would_fail_next_needs_both_changes(tmp_path: Path) -> None:
+    claims = {"client_id": "batch", "tenant": "acme", "level": 1, "exp": 1}
+    told = advice(explained(write(tmp_path, CONDITIONAL), "GET /tenants/globex", claims))
+    assert "get a new token" in told
+    assert "the claim tenant: expected globex" in told
+
+
+def test_where_no_scope_is_demanded_none_is_spoken_of(tmp_path: Path) -> None:
+    routes: list[Route] = [{"id": "a", "path": "/a", "clients": {"main": ["batch"]}, "upstream": "api"}]
+    file = write(tmp_path, routes)
+    assert "get a token from https://main.example" in advice(explained(file, "GET /a"))
+    found = explained(file, "GET /a", {"client_id": "batch"})
+    assert found["allowed"]
+    assert set(facts(found)) == {"route issuers", "client"}

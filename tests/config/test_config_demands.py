@@ -40,3 +40,86 @@ def test_a_route_that_denies_everyone_needs_nothing_else() -> None:
 )
 def test_a_route_denies_everyone_or_says_whom_it_lets_in(route: str, expected: list[str]) -> None:
     assert of_route(route) == expected
+
+
+# Clients and claims
+
+
+def test_clients_and_claims_say_who_may_enter_without_scopes() -> None:
+    found = config(
+        f"{UP_TO_ROUTES}"
+        "  - {id: a, path: /a, upstream: api, clients: [x, y]}\n"
+        "  - {id: b, path: '/b/{tenant}', upstream: api, claims: {tenant: '{tenant}', level: [1, true]}}\n"
+        "  - {id: c, path: /c, upstream: api, clients: {main: [x]}}\n"
+    )
+    assert found.routes[0].clients == ("x", "y")
+    assert found.routes[1].claims == {"tenant": ("{tenant}",), "level": (1, True)}
+    assert found.routes[2].clients == {"main": ("x",)}
+
+
+CLIENTS = "routes[0].clients: must be a list of client ids, such as [nightly-batch], or one for each issuer"
+A_VALUE = "write a text, a whole number, true or false, or a list"
+NO_BRACES = "it has none that stands for one segment, and a value itself holds no braces"
+
+
+@pytest.mark.parametrize(
+    ("route", "expected"),
+    [
+        ("path: /a, upstream: api, clients: x", [CLIENTS]),
+        ("path: /a, upstream: api, clients: []", [CLIENTS]),
+        ("path: /a, upstream: api, clients: [1]", [CLIENTS]),
+        ("path: /a, upstream: api, clients: {main: []}", [CLIENTS]),
+        (
+            "path: /a, upstream: api, clients: {}",
+            ["routes[0].clients: must not be empty: list at least one client, or write deny: true"],
+        ),
+        ("path: /a, upstream: api, clients: [x, x]", ["routes[0].clients: 'x' is listed twice: keep one"]),
+        (
+            "path: /a, upstream: api, clients: {mian: [x]}",
+            ["routes[0].clients.mian: 'mian' is no issuer of this route: did you mean 'main'?"],
+        ),
+        (
+            "path: /a, upstream: api, public: true, clients: [x]",
+            ["routes[0].clients: has no effect on a public route: remove clients, or remove public: true"],
+        ),
+        (
+            "path: '/a/{tenant}', upstream: api, claims: {t: '{tennant}'}",
+            ["routes[0].claims.t: '{tennant}' is no variable of the path: did you mean '{tenant}'?"],
+        ),
+        (
+            "path: '/a/{tenant}', upstream: api, claims: {t: [x, 'org-{tenant}']}",
+            ["routes[0].claims.t[1]: 'org-{tenant}' is no variable of the path: did you mean '{tenant}'?"],
+        ),
+        (
+            "path: /a, upstream: api, claims: {t: '{tenant}'}",
+            [f"routes[0].claims.t: '{{tenant}}' is no variable of the path: {NO_BRACES}"],
+        ),
+        (
+            "path: '/a/{x...}', upstream: api, claims: {t: '{x}'}",
+            ["routes[0].claims.t: '{x}' takes many segments: compare with one that takes one segment"],
+        ),
+        (
+            "path: /a, upstream: api, claims: {t: []}",
+            [f"routes[0].claims.t: a list is no claim's value: {A_VALUE}"],
+        ),
+        (
+            "path: x, upstream: api, claims: {t: '{x}'}",
+            ["routes[0].path: a path begins with '/': write '/x'"],
+        ),
+    ],
+)
+def test_every_fault_of_clients_and_claims_is_told(route: str, expected: list[str]) -> None:
+    assert of_route(route) == expected
+
+
+def test_where_several_issuers_are_taken_clients_are_told_by_issuer() -> None:
+    two = UP_TO_ROUTES.replace("upstreams:", "  other: {issuer: https://o.example, audience: api}\nupstreams:")
+    message = (
+        "a client id means nothing without its issuer, and several are taken here: "
+        "write {main: [...], other: [...]}, or take one issuer's tokens only (issuers)"
+    )
+    assert faults(f"{two}  - {{id: a, path: /a, upstream: api, clients: [x]}}\n") == [
+        f"7:38: routes[0].clients: {message}"
+    ]
+    assert faults(f"{two}  - {{id: a, path: /a, upstream: api, clients: {{main: [x]}}}}\n") == []
+    assert faults(f"{two}  - {{id: a, path: /a, upstream: api, issuers: [main], clients: [x]}}\n") == []

@@ -7,7 +7,7 @@ import pytest
 
 from .conftest import Start
 from .gate import Gate
-from .minting import claims, mint
+from .minting import OTHER_ISSUER, claims, mint, rsa_key
 from .raw_client import request
 
 DENYING: list[dict[str, Any]] = [
@@ -36,3 +36,85 @@ async def test_a_route_that_denies_lets_nobody_in_and_the_wide_one_below_goes_on
     refused = (await gate.records(3))[0]
     assert (refused["route"], refused["decision"], refused["client_id"]) == ("hole", "deny", None)
     assert refused["detail"] == "deny: expected nobody, found a request"
+
+
+CONDITIONAL: list[dict[str, Any]] = [
+    {
+        "id": "tenants",
+        "path": "/tenants/{tenant}/jobs",
+        "scopes": ["jobs.read"],
+        "claims": {"tenant": "{tenant}", "realm_access.roles": ["operator", "auditor"]},
+        "allow_in_path": ["encoded_slash", "path_parameters"],
+        "upstream": "api",
+    },
+    {"id": "some", "path": "/some", "clients": {"main": ["nightly-batch"]}, "upstream": "api"},
+]
+ACME = {"tenant": "acme", "realm_access": {"roles": ["operator"]}, "scope": "jobs.read"}
+
+
+@pytest.mark.parametrize(
+    ("path", "changes", "expected"),
+    [
+        ("/tenants/acme/jobs", {}, (200, None)),
+        ("/tenants/acme/jobs?tenant=globex", {}, (200, None)),
+        ("/tenants/acme/jobs", {"tenant": ["globex", "acme"]}, (200, None)),
+        ("/tenants/7/jobs", {"tenant": 7}, (200, None)),
+        ("/tenants/a%20b/jobs", {"tenant": "a b"}, (200, None)),
+        ("/tenants/globex/jobs", {}, (403, "claim_condition_failed")),
+        ("/tenants/ACME/jobs", {}, (403, "claim_condition_failed")),
+        ("/tenants/acme;x=1/jobs", {}, (403, "claim_condition_failed")),
+        ("/tenants/acme%2Fx/jobs", {}, (403, "claim_condition_failed")),
+        ("/tenants/%FF/jobs", {"tenant": ["\ufffd", "null"]}, (403, "claim_condition_failed")),
+        ("/tenants/acme/jobs", {"tenant": None}, (403, "claim_condition_failed")),
+        ("/tenants/acme/jobs", {"tenant": {"acme": True}}, (403, "claim_condition_failed")),
+        ("/tenants/acme/jobs", {"realm_access": {"roles": "guest"}}, (403, "claim_condition_failed")),
+        ("/tenants/acme/jobs", {"scope": "jobs"}, (403, "scope_insufficient")),
+    ],
+)
+async def test_claims_have_to_be_what_the_route_and_its_path_say(
+    start: Start, path: str, changes: dict[str, Any], expected: tuple[int, str | None]
+) -> None:
+    gate = await start(routes=CONDITIONAL)
+    assert await ask(gate, f"GET {path}", of(**(ACME | changes))) == expected
+
+
+async def test_a_known_token_on_a_kept_connection_is_compared_with_each_path_anew(start: Start) -> None:
+    gate = await start(routes=CONDITIONAL)
+    line = gate.bearer(of(**ACME))
+    paths = ["acme", "globex", "acme", "acme", "initech"]
+    async with gate.connect() as client:
+        statuses = [(await client.ask(request(f"GET /tenants/{tenant}/jobs", line))).status for tenant in paths]
+    assert statuses == [200, 403, 200, 200, 403]
+
+
+async def test_the_refusal_says_nothing_of_the_condition_and_the_record_all(start: Start) -> None:
+    gate = await start(routes=CONDITIONAL)
+    answer = await gate.ask(request("GET /tenants/globex/jobs", gate.bearer(of(**ACME))))
+    (challenge,) = answer.all("WWW-Authenticate")
+    assert challenge.startswith('Bearer realm="scopegate", error="insufficient_scope"')
+    assert b"acme" not in answer.body
+    record = await gate.record()
+    assert (record["reason"], record["client_id"]) == ("claim_condition_failed", "nightly-batch")
+    assert record["detail"] == "conditions: expected tenant globex (the path's {tenant}), found tenant acme"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, (200, None)),
+        ({"scope": None}, (200, None)),
+        ({"client_id": "other"}, (403, "claim_condition_failed")),
+        ({"client_id": None, "sub": "nightly-batch"}, (403, "claim_condition_failed")),
+    ],
+)
+async def test_only_the_clients_that_a_route_lists_enter(
+    start: Start, changes: dict[str, Any], expected: tuple[int, str | None]
+) -> None:
+    gate = await start(routes=CONDITIONAL)
+    assert await ask(gate, "GET /some", of(**changes)) == expected
+
+
+async def test_another_issuers_client_of_the_same_name_stays_out(start: Start) -> None:
+    gate = await start(routes=CONDITIONAL)
+    token = mint(claims(iss=OTHER_ISSUER), key=rsa_key("other"))
+    assert await ask(gate, "GET /some", token) == (403, "claim_condition_failed")

@@ -1,0 +1,75 @@
+"""What a route's section demands, in the policy's terms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from gateway.config.gateway_file import IssuerConfig, RouteConfig, TokenFromConfig
+from gateway.policy.model import ClaimCondition, ClaimValue, PathVariable, Rule, TokenFrom
+from gateway.policy.routes import Literal, Rest, parse_template
+
+
+def rule(config: RouteConfig, issuers: Mapping[str, IssuerConfig]) -> Rule:
+    """What a route demands of those who may be let in.
+
+    Args:
+        config: the route's section.
+        issuers: all that are trusted, by name.
+    """
+    scopes = config.scopes
+    taken = tuple(config.issuers or issuers)
+    return Rule(
+        public=config.public,
+        deny=config.deny,
+        issuers=frozenset(taken),
+        asks=next((name for name in taken if issuers[name].introspection is not None), None),
+        all_of=() if scopes is None else scopes.all_of,
+        any_of=() if scopes is None else scopes.any_of,
+        require_proof=config.require_proof,
+        acr=config.acr,
+        max_age=config.max_age,
+        token_from=token_from(config.token_from),
+        clients=_clients(config, taken),
+        conditions=tuple(_conditions(config)),
+    )
+
+
+def token_from(config: TokenFromConfig | None) -> TokenFrom | None:
+    """Where a route's token is; None for Authorization."""
+    if config is None:
+        return None
+    if config.header is not None:
+        return TokenFrom("header", config.header)
+    return TokenFrom("cookie", config.cookie or "")
+
+
+def _clients(config: RouteConfig, issuers: tuple[str, ...]) -> frozenset[tuple[str, str]] | None:
+    """A list is of clients of the only issuer whose tokens the route takes."""
+    clients = config.clients
+    if clients is None:
+        return None
+    by_issuer = clients if isinstance(clients, dict) else dict.fromkeys(issuers, clients)
+    return frozenset((issuer, client) for issuer, names in by_issuer.items() for client in names)
+
+
+def _conditions(config: RouteConfig) -> Iterable[ClaimCondition]:
+    places = segment_variables(config.path)
+    for claim, values in config.claims.items():
+        yield ClaimCondition(claim, tuple(_value(value, places) for value in values))
+
+
+def _value(value: ClaimValue, places: Mapping[str, int]) -> ClaimValue | PathVariable:
+    """`{tenant}` stands for the path's segment of that name; the configuration's check has seen that there is one."""
+    name = value[1:-1] if isinstance(value, str) and value.startswith("{") else None
+    return value if name is None else PathVariable(name, places[name])
+
+
+def segment_variables(template: str) -> dict[str, int]:
+    """The variables of a path that stand for one segment each: which one, counted from 0."""
+    segments = parse_template(template)
+    return {segment.name: at for at, segment in enumerate(segments) if not isinstance(segment, Literal | Rest)}
+
+
+def claims_named(routes: Iterable[RouteConfig]) -> tuple[str, ...]:
+    """Every claim that some route sets a condition on, each once."""
+    return tuple(dict.fromkeys(claim for route in routes for claim in route.claims))
