@@ -21,6 +21,7 @@ PLACEHOLDERS = {
     "credentials": "credentials.NAME",
     "upstreams": "upstreams.NAME",
     "routes": "routes[]",
+    "tests": "tests[]",
     "clients": "clients.ID",
     "resource_settings": "resource_settings.AUDIENCE",
 }

@@ -1,0 +1,1 @@
+"""Cases that test the rules: how they are read, judged and told."""
