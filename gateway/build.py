@@ -64,6 +64,7 @@ def plan(config: GatewayConfig, base: Path, revision: str) -> Plan:
         credentials=own_credentials(config, base),
         embedded={name: base / one.embedded for name, one in config.issuers.items() if one.embedded is not None},
         upstreams={name: _upstream(name, upstream, base) for name, upstream in config.upstreams.items()},
+        watch=config.reload.watch,
         routes=tuple(route(entry, config.issuers) for entry in config.routes),
     )
 
@@ -141,8 +142,8 @@ def credentials(name: str, config: CredentialsConfig, base: Path) -> Credentials
 
 def trusted_issuer(name: str, whole: GatewayConfig) -> TrustedIssuer:
     """An issuer's terms, as the policy knows them."""
-    return TrustedIssuer(
     config = whole.issuers[name]
+    return TrustedIssuer(
         name=name,
         issuer=config.issuer,
         audiences=frozenset(config.audience),
@@ -156,8 +157,8 @@ def trusted_issuer(name: str, whole: GatewayConfig) -> TrustedIssuer:
         scope_prefix=config.scope_prefix or "",
         max_lifetime=config.max_lifetime,
         max_age=config.max_age,
-    )
         kept_claims=claims_named(whole.routes),
+    )
 
 
 def route(config: RouteConfig, issuers: Mapping[str, IssuerConfig]) -> Route:
@@ -166,6 +167,7 @@ def route(config: RouteConfig, issuers: Mapping[str, IssuerConfig]) -> Route:
     return Route(
         id=config.id,
         path=config.path,
+        hosts=config.host or (),
         methods=frozenset(config.methods or METHODS),
         rule=rule(config, issuers),
         upstream=config.upstream or "",

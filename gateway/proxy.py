@@ -77,7 +77,7 @@ class Proxy:
     @staticmethod
     def _describe(exchange: Exchange, rules: Rules, path: str) -> None:
         """Tell what there is to know of a protected resource (RFC 9728 §3)."""
-        routes = rules.table.candidates(path) if path else ()
+        routes = rules.table.candidates(path, exchange.head.host) if path else ()
         if rules.metadata is None or (path and not routes):
             exchange.refuse(Denial(Reason.NO_ROUTE, "no route's path fits that of the resource"))
         elif exchange.head.method not in {"GET", "HEAD"}:

@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 from gateway.config.binding import nearest
 from gateway.config.errors import ConfigError, Path, in_file_order
 from gateway.config.fields import host_port
-from gateway.config.gateway_fields import DEFAULT_ADDRESSES, is_loopback
+from gateway.config.gateway_fields import DEFAULT_ADDRESSES, is_loopback, route_hosts
 from gateway.config.reading import Document
 from gateway.config.redaction import masked
 from gateway.config.route_demands import demand_faults
-from gateway.config.shadowing import Reaches
+from gateway.config.shadowing import Reach, Reaches
 from gateway.host_port import HostPort
 from gateway.policy.routes import METHODS, parse_template
 
@@ -155,15 +155,17 @@ def _shadow(path: Path, route: Mapping[str, Any], earlier: Reaches) -> Iterator[
         return
     if not all(isinstance(method, str) for method in methods):
         return
+    name = repr(route.get("id", f"routes[{path[1]}]"))
     try:
-        segments = parse_template(template)
+        hosts = route_hosts(route["host"]) if "host" in route else ()
+        reach = Reach(name, parse_template(template), frozenset(methods), hosts)
     except ValueError:
         return
-    covering = earlier.covering(segments, frozenset(methods))
+    covering = earlier.covering(reach)
     if covering:
         names = " and ".join(covering)
         yield (*path, "path"), f"never matches, because all goes to {names} above: move this route up, or remove it"
-    earlier.add(segments, frozenset(methods), repr(route.get("id", f"routes[{path[1]}]")))
+    earlier.add(reach)
 
 
 def mapping(value: Any) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from gateway.config.fields import HOST, shown
 from gateway.policy.headers import Kind, kind_of
+from gateway.policy.hosts import read_host
 from gateway.policy.paths import Oddity
 from gateway.policy.routes import METHODS, parse_template
 
@@ -286,6 +287,28 @@ PathTemplate = Annotated[
         {"type": "string", "pattern": "^/", "examples": ["/jobs/{job}", "/jobs/{job:int}", "/files/{path...}"]}
     ),
 ]
+
+
+def route_hosts(value: Any) -> tuple[str, ...]:
+    """One host or a list of them, in the form that requests are compared with."""
+    hosts = (value,) if isinstance(value, str) else value
+    if not isinstance(hosts, tuple | list) or not hosts or not all(isinstance(host, str) for host in hosts):
+        raise ValueError(f"{shown(value)} is no host: write one such as api.example.com, or a list of them")
+    return each_once(tuple(map(read_host, hosts)))
+
+
+_HOST_SCHEMA: dict[str, Any] = {"type": "string", "minLength": 1}
+Hosts = Annotated[
+    tuple[str, ...],
+    BeforeValidator(route_hosts),
+    WithJsonSchema(
+        {
+            "anyOf": [_HOST_SCHEMA, {"type": "array", "items": _HOST_SCHEMA, "minItems": 1, "uniqueItems": True}],
+            "examples": ["api.example.com", ["a.example.com", "*.b.example.com"]],
+        }
+    ),
+]
+"""The hosts that a route is for."""
 
 
 def _health_path(text: str) -> str:

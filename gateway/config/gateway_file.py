@@ -19,6 +19,7 @@ from gateway.config.gateway_fields import (
     Algorithm,
     ClaimValues,
     HealthPath,
+    Hosts,
     IpNetwork,
     IssuerUrl,
     KeysUrl,
@@ -292,6 +293,10 @@ class RouteConfig(Section):
     methods: Annotated[tuple[Method, ...], Field(min_length=1), AfterValidator(each_once)] | None = Field(
         default=None, description="HTTP methods; by default GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS."
     )
+    host: Hosts | None = Field(
+        default=None,
+        description="Host that the request names, a list of hosts, or *.example.com; by default any.",
+    )
     path: PathTemplate = Field(
         description="Path template: {x} is one segment, {x:int}, {x:uuid}, {x:[a-z]+} one of a kind, {x...} the rest."
     )
@@ -344,6 +349,14 @@ class RouteConfig(Section):
         return self
 
 
+class ReloadConfig(Section):
+    """How a changed configuration is taken while the gateway runs."""
+
+    watch: bool = Field(
+        default=True, description="Take changed files by themselves; with false, only at SIGHUP or scopegate reload."
+    )
+
+
 class GatewayConfig(Section):
     """Scopegate's configuration: where it listens, whom it trusts, what it protects."""
 
@@ -374,6 +387,9 @@ class GatewayConfig(Section):
         default=(), description="Networks whose forwarding fields (X-Forwarded-For and the like) are believed."
     )
     drain_timeout: Duration = written("30s", "At shutdown, time for requests in flight to end.")
+    reload: ReloadConfig = Field(
+        default_factory=ReloadConfig, description="How a changed configuration is taken while the gateway runs."
+    )
     token_cache: Count = Field(default=50_000, description="Most verified tokens to remember, per process.")
     keys_cache: Text | None = Field(
         default=None,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
+from gateway.policy.hosts import hosts_include
 from gateway.policy.patterns import Pattern
 from gateway.policy.routes import Literal, Segment, Variable
 
@@ -13,13 +15,29 @@ _Step = str | Pattern
 """A segment without a variable's name; no literal holds a brace."""
 
 
+class Reach(NamedTuple):
+    """What one route takes.
+
+    Attributes:
+        name: of the route.
+        segments: of its path.
+        methods: that it takes.
+        hosts: that it is for; none for any.
+    """
+
+    name: str
+    segments: tuple[Segment, ...]
+    methods: frozenset[str]
+    hosts: tuple[str, ...] = ()
+
+
 class _Place:
     """One place in the tree of the templates so far: who ends here, and what follows; behind patterns, too."""
 
     __slots__ = ("ends", "next", "typed")
 
     def __init__(self) -> None:
-        self.ends: list[tuple[str, frozenset[str]]] = []
+        self.ends: list[Reach] = []
         self.next: dict[str, _Place] = {}
         self.typed: dict[Pattern, _Place] = {}
 
@@ -35,20 +53,20 @@ class Reaches:
     def __init__(self) -> None:
         self._root = _Place()
 
-    def add(self, segments: tuple[Segment, ...], methods: frozenset[str], name: str) -> None:
+    def add(self, reach: Reach) -> None:
         """Take up one route."""
         place = self._root
-        for segment in segments:
+        for segment in reach.segments:
             place = place.child(_step(segment))
-        place.ends.append((name, methods))
+        place.ends.append(reach)
 
-    def covering(self, segments: tuple[Segment, ...], methods: frozenset[str]) -> tuple[str, ...]:
+    def covering(self, reach: Reach) -> tuple[str, ...]:
         """Names of the routes that together take every path and method of this one; empty if something is left."""
-        left, names = set(methods), []
-        for name, taken in _covering(self._root, segments):
-            if left & taken:
-                names.append(name)
-                left -= taken
+        left, names = set(reach.methods), []
+        for earlier in _covering(self._root, reach.segments):
+            if left & earlier.methods and hosts_include(earlier.hosts, reach.hosts):
+                names.append(earlier.name)
+                left -= earlier.methods
         return () if left else tuple(names)
 
 
@@ -60,7 +78,7 @@ def _step(segment: Segment) -> _Step:
     return _REST
 
 
-def _covering(place: _Place, segments: tuple[Segment, ...]) -> Iterator[tuple[str, frozenset[str]]]:
+def _covering(place: _Place, segments: tuple[Segment, ...]) -> Iterator[Reach]:
     """The routes whose template fits every path that these segments fit."""
     if not segments:
         yield from place.ends

@@ -9,7 +9,7 @@ from gateway.explain.demand_remedies import claims_if_valid, conditions, denied,
 from gateway.explain.judging import Findings
 from gateway.explain.model import Change
 from gateway.explain.scopes import get_token, scope_changes
-from gateway.explain.targets import allowing, nearest_routes, repaired
+from gateway.explain.targets import allowing, hosts_of_path, nearest_routes, repaired
 from gateway.explain.words import either, shown, span
 from gateway.policy.decision import Allow, Evidence, decide
 from gateway.policy.denial import Denial, Reason
@@ -63,7 +63,9 @@ def _no_route(findings: Findings, denial: Denial) -> Iterator[Change]:
     path = shown(findings.request.target.partition("?")[0])
     add = f"add a route for {path} to {findings.grounds.file}"
     near = nearest_routes(findings)
-    if near:
+    if hosts := hosts_of_path(findings):
+        yield Change(f"name a host that takes this path: {either(hosts)}", (*near, add))
+    elif near:
         yield Change(f"use the path of a route that there is: {near[0]}", (*near[1:], add))
     else:
         yield Change(add)
@@ -71,7 +73,7 @@ def _no_route(findings: Findings, denial: Denial) -> Iterator[Change]:
 
 def _method(findings: Findings, denial: Denial) -> Iterator[Change]:
     head = findings.head
-    fitting = () if head is None else findings.grounds.table.candidates(head.path)
+    fitting = () if head is None else findings.grounds.table.candidates(head.path, head.host)
     method, file = shown(findings.request.method), findings.grounds.file
     add = [f"add {method} to the methods of route {route.id} in {file}" for route in fitting]
     yield Change(f"use {either(list(denial.allow))}", tuple(add))

@@ -65,10 +65,17 @@ def allowing(findings: Findings) -> Iterator[str]:
     head = findings.head
     if head is None or not head.oddities:
         return
-    for route in findings.grounds.table.candidates(head.path):
+    for route in findings.grounds.table.candidates(head.path, head.host):
         if head.method in route.methods:
             forms = ", ".join(sorted(head.oddities | route.allow_in_path))
             yield f"let route {route.id} take it: write allow_in_path: [{forms}] in {findings.grounds.file}"
+
+
+def hosts_of_path(findings: Findings) -> list[str]:
+    """Hosts at which some route takes the very path."""
+    head = findings.head
+    fitting = () if head is None else findings.grounds.table.candidates(head.path)
+    return list(dict.fromkeys(host for route in fitting for host in route.hosts))
 
 
 def nearest_routes(findings: Findings) -> list[str]:
@@ -93,4 +100,5 @@ def _likeness(template: str, path: str) -> float:
 
 
 def _named(route: Route) -> str:
-    return f"{' or '.join(sorted(route.methods))} {shown(route.path)} ({route.id})"
+    where = f" at {' or '.join(route.hosts)}" if route.hosts else ""
+    return f"{' or '.join(sorted(route.methods))} {shown(route.path)}{where} ({route.id})"

@@ -48,7 +48,7 @@ def _candidates(findings: Findings) -> Iterator[Candidate]:
     head, table = findings.head, findings.grounds.table
     if head is None:
         return
-    fitting = table.candidates(head.path)
+    fitting = table.candidates(head.path, head.host)
     for route in table.routes:
         fits, matched = route in fitting, route is findings.route
         methods = tuple(sorted(route.methods))
@@ -59,7 +59,7 @@ def _why(route: Route, head: RequestHead, findings: Findings, *, fits: bool) -> 
     if route is findings.route:
         return "matches"
     if not fits:
-        return "another path"
+        return "another host" if route in findings.grounds.table.candidates(head.path) else "another path"
     alone = RouteTable((route,)).match(head)
     if isinstance(alone, Route):
         return f"fits, too, but {findings.route.id} comes first" if findings.route else "fits, too"

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from gateway.policy.paths import Oddity
+from gateway.policy.scopes import ScopeGroup, ScopeMatch, granting, named
 
 
 class RequestHead(NamedTuple):
@@ -204,6 +205,9 @@ def _scope_set(scopes: tuple[str, ...]) -> frozenset[str]:
     return frozenset(scopes)
 
 
+_granting = lru_cache(maxsize=4096)(granting)
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """What a route demands.
@@ -221,7 +225,10 @@ class Rule:
         token_from: where the token is; None for Authorization.
         clients: issuer and client id of those that enter; None for any.
         conditions: on claims, all of which hold.
-        scopes_named: every scope of either list, each once.
+        nested: further scopes, every one of the groups.
+        scope_match: which scopes of a token grant those that are demanded.
+        scopes_named: every scope of those lists and groups, each once.
+        compares_plainly: whether the two lists are all of it, and a scope grants itself alone.
         takes_token: whether a token is demanded, wherever it is.
         is_plain: whether a token is demanded, in Authorization.
         has_conditions: whether it demands a client, or something of claims.
@@ -240,19 +247,35 @@ class Rule:
     deny: bool = False
     clients: frozenset[tuple[str, str]] | None = None
     conditions: tuple[ClaimCondition, ...] = ()
+    nested: tuple[ScopeGroup, ...] = ()
+    scope_match: ScopeMatch = "exact"
     scopes_named: tuple[str, ...] = field(init=False, repr=False)
+    compares_plainly: bool = field(init=False, repr=False)
     takes_token: bool = field(init=False, repr=False)
     is_plain: bool = field(init=False, repr=False)
     has_conditions: bool = field(init=False, repr=False)
     is_demanding: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "scopes_named", tuple(dict.fromkeys((*self.all_of, *self.any_of))))
+        in_groups = [scope for group in self.nested for scope in named(group)]
+        object.__setattr__(self, "scopes_named", tuple(dict.fromkeys((*self.all_of, *self.any_of, *in_groups))))
+        object.__setattr__(self, "compares_plainly", not self.nested and self.scope_match == "exact")
         object.__setattr__(self, "takes_token", not self.public and not self.deny)
         object.__setattr__(self, "is_plain", self.takes_token and self.token_from is None)
         object.__setattr__(self, "has_conditions", self.clients is not None or bool(self.conditions))
         demands_more = self.require_proof is not None or bool(self.acr) or self.max_age is not None
         object.__setattr__(self, "is_demanding", demands_more or self.has_conditions)
+
+    @property
+    def scope_terms(self) -> tuple[str | ScopeGroup, ...]:
+        """All that is demanded of scopes."""
+        return (*self.all_of, *((ScopeGroup("any", self.any_of),) if self.any_of else ()), *self.nested)
+
+    def held(self, granted: frozenset[str]) -> frozenset[str]:
+        """Of the scopes that are demanded those that a token's grant."""
+        return frozenset(
+            scope for scope in self.scopes_named if not granted.isdisjoint(_granting(scope, self.scope_match))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +298,7 @@ class Route:
     Attributes:
         id: its name in log, metrics and explanations.
         path: the template, see `routes.parse_template`.
+        hosts: of which the request names one, see `hosts.read_host`; none for any host.
         methods: the methods that it takes.
         rule: what it demands.
         upstream: the name of the upstream that answers; "" where nobody enters.
@@ -294,6 +318,7 @@ class Route:
     allow_in_path: frozenset[Oddity] = frozenset()
     websocket: WebSocketTerms | None = None
     max_body: int | None = None
+    hosts: tuple[str, ...] = ()
     token_kept: TokenFrom | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from typing import NamedTuple
-from urllib.parse import unquote
 
 from gateway.policy.denial import Denial, Reason
+from gateway.policy.hosts import canonical_host, names_for
 from gateway.policy.model import RequestHead, Route
 from gateway.policy.paths import CanonicalTarget, canonical_target
 from gateway.policy.patterns import TYPES, Pattern, compiled
@@ -96,32 +95,6 @@ def _variable(part: str, found: re.Match[str], *, last: bool) -> Variable | Rest
         types = ", ".join(TYPES)
         raise ValueError(f"'{part}': '{expression}' is no type: write one of {types}, or an expression such as [a-z]+")
     return Variable(name, compiled(expression))
-
-
-def captures(template: str, path: str) -> dict[str, str]:
-    """What a template's variables stand for in a canonical path that fits it.
-
-    Escapes are undone, as whoever answers reads them; where the bytes are no UTF-8, they stay.
-    """
-    parts = path.split("/")
-    return {
-        name: "/".join(map(_unescaped, parts[at:])) if takes_rest else _unescaped(parts[at])
-        for name, at, takes_rest in _variables(template)
-    }
-
-
-@lru_cache(maxsize=1024)
-def _variables(template: str) -> tuple[tuple[str, int, bool], ...]:
-    """Name of each variable, its place among the parts of a path, and whether it takes the rest."""
-    placed = enumerate(parse_template(template), 1)
-    return tuple((each.name, at, isinstance(each, Rest)) for at, each in placed if not isinstance(each, Literal))
-
-
-def _unescaped(part: str) -> str:
-    try:
-        return unquote(part, errors="strict")
-    except UnicodeDecodeError:
-        return part
 
 
 class _Leaf(NamedTuple):
@@ -246,18 +219,28 @@ class RouteTable:
         self.routes = tuple(routes)
         templates = [parse_template(route.path) for route in self.routes]
         typed = any(isinstance(segment, Variable) and segment.pattern for each in templates for segment in each)
-        self._root = _TypedNode(0) if typed else _Node(0)
+        node = _TypedNode if typed else _Node
+        self._root = node(0)
+        self._by_host: dict[str, _Node] = {}
         for order, (route, template) in enumerate(zip(self.routes, templates, strict=True)):
-            _add(self._root, template, _Leaf(order, route))
+            roots = [self._by_host.setdefault(host, node(order)) for host in route.hosts] or [self._root]
+            for root in roots:
+                _add(root, template, _Leaf(order, route))
+        self._longest_host = max(map(len, self._by_host), default=0)
 
     def match(self, head: RequestHead) -> Route | Denial:
-        """The first route in file order whose path and method fit.
+        """The first route in file order whose host, path and method fit.
 
         Returns:
             The route, or a Denial: no_route, method_not_allowed (with the methods that the path takes), or
             target_invalid where the path has a form that this route does not allow.
         """
-        leaf = self._root.first_fitting(head.path.split("/"), 1, head.method, None)
+        segments = head.path.split("/")
+        leaf = self._root.first_fitting(segments, 1, head.method, None)
+        if self._by_host:
+            for root in self._roots_of(head.host):
+                if leaf is None or root.first < leaf.order:
+                    leaf = root.first_fitting(segments, 1, head.method, leaf)
         if leaf is None:
             return self._unmatched(head)
         route = leaf.route
@@ -266,16 +249,30 @@ class RouteTable:
             return Denial(Reason.TARGET_INVALID, f"route {route.id} does not allow {found} in its path")
         return route
 
-    def candidates(self, path: str) -> tuple[Route, ...]:
-        """Every route whose path fits, whatever its methods, in file order."""
-        leaves = {leaf.order: leaf.route for leaf in self._root.all_fitting(path.split("/"), 1)}
+    def candidates(self, path: str, host: str | None = None) -> tuple[Route, ...]:
+        """Every route whose path fits, whatever its methods, in file order.
+
+        Args:
+            path: in canonical form.
+            host: a Host field, which has to fit, too; None for any host.
+        """
+        roots = self._by_host.values() if host is None else self._roots_of(host)
+        segments = path.split("/")
+        leaves = {leaf.order: leaf.route for root in (self._root, *roots) for leaf in root.all_fitting(segments, 1)}
         return tuple(route for _, route in sorted(leaves.items()))
+
+    def _roots_of(self, host: str) -> Iterator[_Node]:
+        """The trees of the routes that name the host of a Host field."""
+        for name in names_for(canonical_host(host), self._longest_host):
+            if (root := self._by_host.get(name)) is not None:
+                yield root
 
     def _unmatched(self, head: RequestHead) -> Denial:
         if head.oddities:
             return Denial(Reason.TARGET_INVALID, f"the path holds {', '.join(sorted(head.oddities))}")
-        methods = sorted({method for route in self.candidates(head.path) for method in route.methods})
+        methods = sorted({method for route in self.candidates(head.path, head.host) for method in route.methods})
         if methods:
             detail = f"the path takes {', '.join(methods)}, not {head.method}"
             return Denial(Reason.METHOD_NOT_ALLOWED, detail, allow=tuple(methods))
-        return Denial(Reason.NO_ROUTE, "no route's path fits")
+        elsewhere = bool(self._by_host) and bool(self.candidates(head.path))
+        return Denial(Reason.NO_ROUTE, "no route's path fits" + " at this host" * elsewhere)

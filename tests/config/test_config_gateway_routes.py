@@ -152,6 +152,25 @@ ROUTES = [
         "7:19: routes[1].path: an empty segment ('//'): remove one slash",
     ),
     (
+        "{id: a, path: /, upstream: api, public: true, host: 'a.example:80'}",
+        (
+            "7:57: routes[1].host: 'a.example:80' is more than a host: "
+            "write it without scheme, port and path, an IPv6 one in [ ]"
+        ),
+    ),
+    (
+        "{id: a, path: /, upstream: api, public: true, host: [a.example, A.Example]}",
+        "7:51: routes[1].host: 'a.example' is listed twice: keep one",
+    ),
+    (
+        "{id: a, path: /, upstream: api, public: true, host: []}",
+        "7:51: routes[1].host: a list is no host: write one such as api.example.com, or a list of them",
+    ),
+    (
+        "{id: a, path: /one, upstream: api, public: true, host: a.example}",
+        "7:19: routes[1].path: never matches, because all goes to 'one' above: move this route up, or remove it",
+    ),
+    (
         "{id: a, path: '/{x:integer}', upstream: api, public: true}",
         (
             "7:19: routes[1].path: '{x:integer}': 'integer' is no type: "
@@ -230,6 +249,22 @@ def test_a_route_that_an_earlier_one_covers_is_refused(earlier: str, later: str,
     )
     message = "never matches, because all goes to 'r0' above: move this route up, or remove it"
     assert faults(head + routes) == ([f"7:20: routes[1].path: {message}"] if shadowed else [])
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "shadowed"),
+    [
+        ("*.example", "a.example", True),
+        ("*.example", "[a.example, '*.b.example']", True),
+        ("*.example", "[a.example, other]", False),
+        ("a.example", "'*.example'", False),
+        ("a.example", "A.EXAMPLE", True),
+    ],
+)
+def test_a_route_is_covered_by_one_for_all_of_its_hosts(earlier: str, later: str, *, shadowed: bool) -> None:
+    rest = "path: /x, public: true, upstream: api}\n"
+    text = f"{UP_TO_ROUTES}  - {{id: a, host: '{earlier}', {rest}  - {{id: b, host: {later}, {rest}"
+    assert [fault.partition(": never")[0].partition(" ")[2] for fault in faults(text)] == ["routes[1].path"] * shadowed
 
 
 def test_routes_of_one_path_share_it_by_method() -> None:
