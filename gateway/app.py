@@ -9,9 +9,9 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import aiohttp
 from aiohttp import http_parser
@@ -157,8 +157,8 @@ class Gateway:
         plan, counters = self._plan, Counters()
         recorder = Recorder(self._access_log, counters)
         running.callback(recorder.flush)
-        proxy = Proxy(rules, recorder, self._clock, plan.requests)
-        self._listener = Listener(proxy, plan.client_limits, plan.connections, deadlines, self._tls)
+        self._proxy = Proxy(rules, recorder, self._clock, plan.requests)
+        self._listener = Listener(self._proxy, plan.client_limits, plan.connections, deadlines, self._tls)
         self._figures = Figures(
             rules=rules,
             counters=counters,
@@ -198,6 +198,23 @@ class Gateway:
         admin = AdminServer(self.snapshot, *self._plan.admin)
         running.push_async_callback(admin.close)
         return await listening("admin", self._plan.admin, admin.start())
+
+    def build(self, plan: Plan) -> Callable[[], Awaitable[None]]:
+        """Build a plan's rules aside; what is returned puts them in force, in one step.
+
+        Requests in flight finish under the rules that they began with. No more may differ from the plan in force than
+        `assembly.can_be_swapped` allows.
+        """
+        if not assembly.can_be_swapped(self._plan, plan):
+            raise ValueError("the plan needs a gateway of its own")
+        rules = assembly.swapped(self._proxy.rules, plan, self._log_key, self._clock)
+        return lambda: self._take(plan, rules)
+
+    async def _take(self, plan: Plan, rules: Rules) -> None:
+        self._plan, self._proxy.rules = plan, rules
+        self._figures = replace(self._figures, rules=rules, issuers=plan.issuers)
+        rules.verifier.renew(issuer.terms for issuer in plan.issuers.values())
+        await self.refresh_certificate()
 
     async def retire(self) -> None:
         """Drain after another worker has taken over: kept connections end with the answer to their next request."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
 from ssl import SSLContext
 
 from gateway.deadlines import Deadlines
 from gateway.downstream.certificate import ServerTls
-from gateway.plan import Plan, UpstreamPlan
+from gateway.plan import IssuerPlan, Plan, UpstreamPlan
 from gateway.policy.forwarding import TrustedProxies
-from gateway.policy.resource_metadata import resource_metadata
+from gateway.policy.resource_metadata import ResourceMetadata, resource_metadata
 from gateway.policy.routes import RouteTable
 from gateway.rules import Rules
 from gateway.sources import Sources
@@ -23,6 +24,11 @@ from gateway.upstream.pool import Upstream
 
 Clock = Callable[[], float]
 
+SWAPPED = frozenset(
+    {"revision", "realm", "public_url", "proofs", "trusted_proxies", "drain_timeout", "watch", "routes"}
+)
+"""Parts of a plan that a running gateway takes anew, as a whole."""
+
 
 def rules(plan: Plan, sources: Sources, deadlines: Deadlines, log_key: bytes, proofs: ProofTerms) -> Rules:
     """All that the plan says about requests.
@@ -31,8 +37,6 @@ def rules(plan: Plan, sources: Sources, deadlines: Deadlines, log_key: bytes, pr
         BadFileError: a file for TLS towards an upstream can't be used.
     """
     issuers = [issuer.terms for issuer in plan.issuers.values()]
-    algorithms = proofs.rules.algorithms
-    public_url = plan.public_url
     return Rules(
         revision=plan.revision,
         table=RouteTable(plan.routes),
@@ -58,8 +62,44 @@ def rules(plan: Plan, sources: Sources, deadlines: Deadlines, log_key: bytes, pr
         realm=plan.realm,
         trusted_proxies=TrustedProxies(plan.trusted_proxies),
         proofs=proofs,
-        metadata=None if public_url is None else resource_metadata(public_url, issuers, plan.routes, algorithms),
+        metadata=_metadata(plan, proofs),
     )
+
+
+def can_be_swapped(before: Plan, after: Plan) -> bool:
+    """Whether a running gateway can take what differs; else it needs new workers."""
+    names = {field.name for field in fields(Plan)} - SWAPPED - {"issuers"}
+    alike = all(getattr(before, name) == getattr(after, name) for name in names)
+    return alike and _lasting(before.issuers) == _lasting(after.issuers)
+
+
+def _lasting(issuers: Mapping[str, IssuerPlan]) -> dict[str, IssuerPlan | tuple[object, ...]]:
+    """What is fixed of each issuer: not what its tokens have to be, unless it is asked about them."""
+    return {
+        name: (one.keys, one.feed, one.keys_credentials) if one.introspection is None else one
+        for name, one in issuers.items()
+    }
+
+
+def swapped(before: Rules, plan: Plan, key: bytes, clock: Clock) -> Rules:
+    """Rules with what can be swapped of the plan; keys and connections stay. `key` as for `proof_terms`."""
+    proofs = proof_terms(plan, before.proofs.replays, key, clock)
+    return replace(
+        before,
+        revision=plan.revision,
+        table=RouteTable(plan.routes),
+        realm=plan.realm,
+        trusted_proxies=TrustedProxies(plan.trusted_proxies),
+        proofs=proofs,
+        metadata=_metadata(plan, proofs),
+    )
+
+
+def _metadata(plan: Plan, proofs: ProofTerms) -> ResourceMetadata | None:
+    if plan.public_url is None:
+        return None
+    issuers = [issuer.terms for issuer in plan.issuers.values()]
+    return resource_metadata(plan.public_url, issuers, plan.routes, proofs.rules.algorithms)
 
 
 def proof_terms(plan: Plan, replays: Replays, key: bytes, clock: Clock) -> ProofTerms:

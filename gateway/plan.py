@@ -135,6 +135,7 @@ class Plan:
         embedded: files of the authorization servers to run beside, by the issuer's name.
         upstreams: by name.
         routes: in the file's order.
+        watch: whether a change of the configuration's files is taken while it runs.
     """
 
     revision: str
@@ -157,3 +158,4 @@ class Plan:
     embedded: Mapping[str, Path]
     upstreams: Mapping[str, UpstreamPlan]
     routes: tuple[Route, ...]
+    watch: bool = True

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.admin.snapshot import Snapshot, TlsSnapshot
+from gateway.admin.snapshot import ReloadSnapshot, Snapshot, TlsSnapshot
 
 WORKER_STATES = ("starting", "ready", "draining", "unresponsive", "down")
 
@@ -32,6 +32,8 @@ class _OneSnapshot(Collector):
             yield from _tls(self._snapshot.tls)
         if self._snapshot.workers:
             yield from _workers(self._snapshot)
+        if self._snapshot.reload is not None:
+            yield from _reloads(self._snapshot.reload)
 
 
 def render(snapshot: Snapshot) -> bytes:
@@ -234,4 +236,19 @@ def _workers(snapshot: Snapshot) -> Iterator[Metric]:
     yield workers
     yield CounterMetricFamily(
         "scopegate_worker_restarts", "Workers that died and were replaced.", value=snapshot.worker_restarts
+    )
+
+
+def _reloads(reload: ReloadSnapshot) -> Iterator[Metric]:
+    reloads = CounterMetricFamily("scopegate_reloads", "Reloads, by what came of them.", labels=("outcome",))
+    for outcome, count in reload.outcomes.items():
+        reloads.add_metric((outcome,), count)
+    yield reloads
+    yield GaugeMetricFamily(
+        "scopegate_reload_healthy", "1 unless the last reload was refused.", value=not reload.errors
+    )
+    yield GaugeMetricFamily(
+        "scopegate_config_timestamp_seconds",
+        "When the configuration in force was put in force.",
+        value=reload.in_force_since,
     )

@@ -98,6 +98,7 @@ def status(snapshot: Snapshot) -> dict[str, object]:
     ]
     _tell_times(shown, ("started_at",))
     _tell_times(shown["tls"], ("loaded_at", "expires_at"))
+    _tell_times(shown["reload"], ("ended_at", "in_force_since"))
     for name, times in _TIMES.items():
         for one in shown[name]:
             _tell_times(one, times)

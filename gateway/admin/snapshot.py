@@ -160,6 +160,7 @@ class WorkerSnapshot:
         state: starting, ready, draining, unresponsive (no answer in time) or down (about to be restarted).
         started_at: seconds since the epoch, None while down.
         connections: client connections.
+        config_rev: of the configuration under which it judges new requests, None while down.
     """
 
     worker: int
@@ -168,6 +169,28 @@ class WorkerSnapshot:
     state: str
     started_at: float | None
     connections: int
+    config_rev: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadSnapshot:
+    """How the configuration was taken anew; times in seconds since the epoch.
+
+    Attributes:
+        began: reloads that have begun.
+        ended: of these, those that are over.
+        ended_at: when the last one was, None where there was none.
+        in_force_since: when the configuration in force was put in force.
+        outcomes: how many came to what: swapped, replaced, unchanged or refused.
+        errors: why the last one was refused, line by line; empty where it was not.
+    """
+
+    began: int
+    ended: int
+    ended_at: float | None
+    in_force_since: float
+    outcomes: Mapping[str, int]
+    errors: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +220,7 @@ class Snapshot:
         workers: one by one; empty where one process does all.
         worker_restarts: workers that died and were replaced.
         credentials: tokens of the gateway's own.
+        reload: None where the configuration can't be taken anew.
     """
 
     version: str
@@ -223,3 +247,4 @@ class Snapshot:
     workers: tuple[WorkerSnapshot, ...] = ()
     worker_restarts: int = 0
     credentials: tuple[CredentialsSnapshot, ...] = ()
+    reload: ReloadSnapshot | None = None

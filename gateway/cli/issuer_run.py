@@ -13,7 +13,7 @@ from rich_click import RichCommand
 
 from gateway.cli.issuer_check import BAD_CONFIGURATION, DEFAULT_FILE
 from gateway.issuer.errors import IssuanceLogError, StateError
-from gateway.issuer.reading import Reading, read_settings
+from gateway.issuer.reading import SettingsReading, read_settings
 from gateway.issuer.reloading import SettingsWatch
 from gateway.issuer.running import RunningIssuer
 from gateway.issuer.settings import IssuerSettings
@@ -52,7 +52,7 @@ def run(file: Path) -> None:
         _end(f"cannot listen on {settings.listen}: {_reason(error)}", CANNOT_REACH)
 
 
-async def _serve(file: Path, reading: Reading, settings: IssuerSettings) -> None:
+async def _serve(file: Path, reading: SettingsReading, settings: IssuerSettings) -> None:
     stop, reload = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

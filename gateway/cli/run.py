@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
@@ -17,11 +16,10 @@ import click
 import uvloop
 from rich_click import RichCommand
 
-from gateway import build
 from gateway.app import Gateway, calm_collector
-from gateway.cli.check import BAD_CONFIGURATION, examine
-from gateway.config import ConfigError
-from gateway.config.gateway_file import GatewayConfig
+from gateway.background import in_background
+from gateway.cli.check import BAD_CONFIGURATION
+from gateway.cli.reading import read
 from gateway.plan import Plan
 from gateway.starting import AddressError, StartError
 from gateway.supervisor.supervisor import Supervisor
@@ -64,33 +62,22 @@ def run(file: Path, workers: int) -> None:
     """Run the gateway.
 
     SIGTERM and SIGINT drain it: readiness goes first, requests in flight finish; a second SIGINT ends it at once.
-    SIGHUP and SIGUSR2 read the configuration anew and replace the workers without losing a request. SIGUSR1 opens the
-    access log anew.
+    Changed files of the configuration are taken without losing a request; SIGHUP does so at once, and SIGUSR2 replaces
+    the workers whatever has changed. SIGUSR1 opens the access log anew.
     Exit code 3 means a bad configuration or file, 4 an address that cannot be listened on.
     """
     configure_logging(logging.INFO)
-    _run(_supervise(file, read_or_exit(file), workers))
-
-
-def read(file: Path) -> Plan | list[ConfigError]:
-    """What a file says at this moment, or every error in it and in the files that it names."""
-    config = examine(file, os.environ)
-    return build.plan(config, file.parent, revision(file)) if isinstance(config, GatewayConfig) else config
+    _run(_supervise(file, workers))
 
 
 def read_or_exit(file: Path) -> Plan:
     """What a file says; with errors in it, they are printed and the command ends."""
-    found = read(file)
+    found = read(file).outcome
     if isinstance(found, Plan):
         return found
     for error in found:
         click.echo(error, err=True)
     raise click.exceptions.Exit(BAD_CONFIGURATION)
-
-
-def revision(file: Path) -> str:
-    """What names a configuration in log and status: 12 hex digits of its text's SHA-256."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:12]
 
 
 def configure_logging(level: int) -> None:
@@ -123,34 +110,34 @@ async def _serve(gateway: Gateway, surroundings: Surroundings) -> bool:
         return await end.after(gateway.drain, gateway.close)
 
 
-async def _supervise(file: Path, plan: Plan, workers: int) -> bool:
+async def _supervise(file: Path, workers: int) -> bool:
     loop = asyncio.get_running_loop()
-    end = _End()
-    reload = asyncio.Event()
-    for number in (signal.SIGHUP, signal.SIGUSR2):
-        loop.add_signal_handler(number, reload.set)
+    end, reload, renew = _End(), asyncio.Event(), asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, reload.set)
+    loop.add_signal_handler(signal.SIGUSR2, renew.set)
     supervisor = Supervisor(partial(read, file), workers)
     loop.add_signal_handler(signal.SIGUSR1, supervisor.reopen_log)
-    await supervisor.start(plan)
+    await supervisor.start()
     count = f"{workers} worker{'s' if workers > 1 else ''}"
     log.info("clients on port %d, operators on port %d, %s", supervisor.port, supervisor.admin_port, count)
-    reloading = asyncio.create_task(_reload_when(reload, supervisor))
+    end_reloading = in_background(
+        _each_time(reload, supervisor.reload),
+        _each_time(renew, partial(supervisor.reload, fresh=True)),
+        supervisor.watch(),
+    )
 
     async def drain() -> None:
-        reloading.cancel()
+        await end_reloading()
         await supervisor.stop()
 
     return await end.after(drain, supervisor.kill)
 
 
-async def _reload_when(asked: asyncio.Event, supervisor: Supervisor) -> None:
+async def _each_time(asked: asyncio.Event, reload: Callable[[], Awaitable[None]]) -> None:
     while True:
         await asked.wait()
         asked.clear()
-        try:
-            await supervisor.reload()
-        except Exception:
-            log.exception("the reload failed unexpectedly: the configuration in force stays")
+        await reload()
 
 
 class _End:

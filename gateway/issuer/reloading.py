@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.config import ConfigError
-from gateway.issuer.reading import Reading, read_settings
+from gateway.issuer.reading import SettingsReading, read_settings
 from gateway.issuer.running import RunningIssuer
 from gateway.issuer.settings import IssuerSettings
 
@@ -28,7 +28,7 @@ class SettingsWatch:
         environ: variables for `${NAME}`.
     """
 
-    def __init__(self, file: Path, reading: Reading, running: RunningIssuer, environ: Mapping[str, str]) -> None:
+    def __init__(self, file: Path, reading: SettingsReading, running: RunningIssuer, environ: Mapping[str, str]) -> None:
         self._file = file
         self._reading = reading
         self._running = running

@@ -1,6 +1,6 @@
 """What supervisor and child say to each other: a line of JSON a message, over a socket pair that no one else has.
 
-The supervisor sends order, snapshot?, drain and reopen; the child ready or failed, and snapshot.
+The supervisor sends order, snapshot?, drain, reopen, build and swap; the child ready or failed, snapshot and done.
 """
 
 from __future__ import annotations
@@ -42,6 +42,29 @@ class Drain(TypedDict):
     retire: bool
 
 
+class Build(TypedDict):
+    """Asks a worker to build other rules aside; `number` tells this from earlier ones."""
+
+    kind: Literal["build"]
+    number: int
+    plan: str
+
+
+class Swap(TypedDict):
+    """Puts the rules in force that were built under this number."""
+
+    kind: Literal["swap"]
+    number: int
+
+
+class Done(TypedDict):
+    """The answer to `build` or `swap`: done, or why not."""
+
+    kind: Literal["done"]
+    number: int
+    error: str | None
+
+
 class Ready(TypedDict):
     """The child serves."""
 
@@ -68,15 +91,15 @@ def written(plan: Plan) -> str:
     return b64encode(pickle.dumps(plan)).decode()
 
 
-def planned(order: Order) -> Plan:
-    """The plan that an order carries."""
+def planned(order: Order | Build) -> Plan:
+    """The plan that a message carries."""
     plan = pickle.loads(b64decode(order["plan"]))  # noqa: S301 - only our supervisor can write to the other end
     if not isinstance(plan, Plan):
         raise TypeError(f"no plan, but {type(plan).__name__}")
     return plan
 
 
-Message = Order | Ask | Drain | Ready | Failed | Figures
+Message = Order | Ask | Drain | Build | Swap | Done | Ready | Failed | Figures
 
 
 class Channel:

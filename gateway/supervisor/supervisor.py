@@ -7,22 +7,27 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from gateway.admin.server import AdminServer
 from gateway.admin.snapshot import Snapshot, WorkerSnapshot
 from gateway.app import RETIRE_SECONDS, check_parser
+from gateway.assembly import can_be_swapped
 from gateway.plan import Plan
-from gateway.starting import StartError, listening
+from gateway.stamps import Stamp
+from gateway.starting import BadFileError, StartError, listening
 from gateway.supervisor.channel import written
 from gateway.supervisor.child import Child
-from gateway.supervisor.generation import Generation, Read, issuer_keys
+from gateway.supervisor.generation import Content, Generation, Read
 from gateway.supervisor.place import Place
+from gateway.supervisor.reloads import Outcome, Reloads
 from gateway.supervisor.snapshots import combine, nothing, remains
 from gateway.supervisor.sockets import listen
+from gateway.supervisor.watch import watch
 from gateway.tokens import shared_replays
 
 log = logging.getLogger(__name__)
@@ -56,6 +61,9 @@ class Supervisor:
         self._stopping = False
         self._past = nothing(self._started_at)
         self._generation: Generation | None = None
+        self._one_at_a_time = asyncio.Lock()
+        self._reloads = Reloads()
+        self._stamps: Mapping[Path, Stamp] = {}
 
     @property
     def port(self) -> int:
@@ -78,18 +86,19 @@ class Supervisor:
             raise RuntimeError("the supervisor has not started")
         return self._generation
 
-    async def start(self, plan: Plan) -> None:
+    async def start(self) -> None:
         """Start everything; returns when every worker accepts.
 
         Raises:
-            StartError: something can't be had; nothing keeps running.
+            StartError: the configuration has errors, or something can't be had; nothing keeps running.
         """
         check_parser()
+        content = await asyncio.to_thread(Content.of, await self._planned())
         try:
             async with AsyncExitStack() as undo:
-                self._generation = await self._prepare(plan, undo)
+                self._generation = await self._prepare(content, undo)
                 undo.pop_all()
-            if self._generation.issuers:
+            if content.issuers:
                 self._issuers.adopt(await self._launch(ISSUERS))
             for place, child in zip(self._workers, await self._launch_workers(self._generation), strict=True):
                 place.adopt(child)
@@ -97,32 +106,25 @@ class Supervisor:
             await self.stop()
             raise
 
-    async def reload(self) -> None:
-        """Put the file's present content in force without losing a request; with errors in it, nothing changes."""
-        found = await asyncio.to_thread(self._read)
-        if isinstance(found, list):
-            for error in found:
-                log.error("%s", error)
-            log.error("the configuration has errors: the one in force stays")
-            return
-        before = self._in_force
-        try:
-            async with AsyncExitStack() as locks, AsyncExitStack() as undo:
-                for place in self._workers:
-                    await locks.enter_async_context(place.changing)
-                fresh = await self._prepare(found, undo)
-                children = await self._launch_workers(fresh)
-                undo.pop_all()
-                self._replace_workers(fresh, children)
-        except StartError as error:
-            log.error("%s", error)  # noqa: TRY400 - the message says it all, the trace nothing
-            log.error("the new configuration cannot be put in force: the old one stays")  # noqa: TRY400 - likewise
-            return
-        if fresh.admin is not before.admin:
-            await before.admin.close()
-        if fresh.issuers != before.issuers:
-            await self._replace_issuers(fresh)
-        log.info("generation %d is in force, configuration %s", fresh.number, found.revision)
+    async def reload(self, *, asked: bool = True, fresh: bool = False) -> None:
+        """Put the files' present content in force without losing a request; with errors in it, nothing changes.
+
+        Args:
+            asked: somebody asks for it; otherwise nothing is done where nothing has changed.
+            fresh: replace every worker, even where rules alone have changed.
+        """
+        async with self._one_at_a_time:
+            self._reloads.begin()
+            try:
+                outcome = await self._take_anew(asked=asked, fresh=fresh)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the configuration in force stays
+                self._reloads.refuse(error)
+            else:
+                self._reloads.succeed(outcome, self._in_force)
+
+    async def watch(self) -> None:
+        """Reload when files have changed, while the configuration in force says so; never returns."""
+        await watch(lambda: self._stamps if self._in_force.plan.watch else {}, partial(self.reload, asked=False))
 
     async def stop(self) -> None:
         """Let every child finish what it does, and end."""
@@ -164,20 +166,70 @@ class Supervisor:
             ready=self.ready,
             workers=tuple(self._worker_snapshots()),
             worker_restarts=sum(place.restarts for place in self._workers),
+            reload=self._reloads.snapshot(),
         )
         return combine(own, living)
 
     def _worker_snapshots(self) -> list[WorkerSnapshot]:
-        up = [_worker_snapshot(index, child) for child, index in self._children.items() if index != ISSUERS]
-        empty = set(range(1, len(self._workers) + 1)) - {worker.worker for worker in up}
+        workers = [(index, child) for child, index in self._children.items() if index != ISSUERS]
+        up = [child.shown(index) for index, child in workers]
+        empty = set(range(1, len(self._workers) + 1)) - {index for index, _ in workers}
         down = [WorkerSnapshot(index, None, self._in_force.number, "down", None, 0) for index in empty]
         return sorted([*up, *down], key=lambda worker: (worker.worker, worker.generation))
 
     # Generations
 
-    async def _prepare(self, plan: Plan, undo: AsyncExitStack) -> Generation:
+    async def _planned(self) -> Plan:
+        """The configuration as it is now; BadFileError with every error in it."""
+        reading = await asyncio.to_thread(self._read)
+        self._stamps = reading.stamps
+        if isinstance(reading.outcome, list):
+            raise BadFileError("\n".join(map(str, reading.outcome)))
+        return reading.outcome
+
+    async def _take_anew(self, *, asked: bool, fresh: bool) -> Outcome:
+        """As little as what has changed demands; StartError where the configuration in force has to stay."""
+        content = await asyncio.to_thread(Content.of, await self._planned())
+        before = self._in_force.content
+        outcome: Outcome = "unchanged"
+        async with AsyncExitStack() as locks:
+            for place in self._workers:
+                await locks.enter_async_context(place.changing)
+            if fresh or content.files != before.files or not can_be_swapped(before.plan, content.plan):
+                await self._replace(content)
+                outcome = "replaced"
+            elif asked or content != before:
+                await self._swap(content)
+                outcome = "swapped"
+        if content.issuers != before.issuers:
+            await self._replace_issuers(self._in_force)
+        return outcome
+
+    async def _swap(self, content: Content) -> None:
+        """Have every worker build rules, and put them in force when all have; StartError where one can't."""
+        children = [place.current for place in self._workers if place.current is not None]
+        number, plan = self._reloads.number, written(content.plan)
+        outcomes = await asyncio.gather(*(child.build(number, plan) for child in children), return_exceptions=True)
+        for failure in outcomes:
+            if failure is not None:
+                raise failure
+        self._generation = replace(self._in_force, content=content)
+        await asyncio.gather(*(child.swap(number, content.plan.revision) for child in children))
+
+    async def _replace(self, content: Content) -> None:
+        """Start new workers beside the old ones, which end as soon as all of the new ones serve."""
+        before = self._in_force
+        async with AsyncExitStack() as undo:
+            fresh = await self._prepare(content, undo)
+            children = await self._launch_workers(fresh)
+            undo.pop_all()
+        self._replace_workers(fresh, children)
+        if fresh.admin is not before.admin:
+            await before.admin.close()
+
+    async def _prepare(self, content: Content, undo: AsyncExitStack) -> Generation:
         """Open what the plan needs; what did not change is kept. StartError where that can't be."""
-        old, texts = self._generation, issuer_keys(plan)
+        old, plan = self._generation, content.plan
         if old is not None and old.plan.listen == plan.listen:
             sockets = old.sockets
         else:
@@ -191,7 +243,7 @@ class Supervisor:
             admin = AdminServer(self.snapshot, *plan.admin, ready=lambda: self.ready)
             undo.push_async_callback(admin.close)
             admin_port = await listening("admin", plan.admin, admin.start())
-        return Generation(1 if old is None else old.number + 1, plan, sockets, admin, admin_port, texts)
+        return Generation(1 if old is None else old.number + 1, content, sockets, admin, admin_port)
 
     async def _launch_workers(self, generation: Generation) -> list[Child]:
         """One child for each place, all of them or none: StartError where one can't start."""
@@ -224,7 +276,7 @@ class Supervisor:
             if old is not None:
                 old.drain(self._patience)
                 await old.gone()
-            if not fresh.issuers:
+            if not fresh.content.issuers:
                 return
             try:
                 self._issuers.adopt(await self._launch(ISSUERS, fresh))
@@ -244,7 +296,7 @@ class Supervisor:
                 "log_key": self._log_key.hex(),
                 "replays": self._replays,
             },
-            generation.number,
+            generation,
             None if index == ISSUERS else generation.sockets[index - 1],
             self._forget,
         )
@@ -271,8 +323,3 @@ class Supervisor:
 
 def _newest_first(child: Child) -> int:
     return -child.generation
-
-
-def _worker_snapshot(index: int, child: Child) -> WorkerSnapshot:
-    connections = 0 if child.last is None else child.last.connections
-    return WorkerSnapshot(index, child.pid, child.generation, child.state, child.started_at, connections)

@@ -11,7 +11,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Protocol
 
@@ -22,8 +22,10 @@ from gateway.app import Gateway, Share, calm_collector
 from gateway.embedded import embedded_issuers
 from gateway.plan import Plan
 from gateway.starting import AddressError, StartError
-from gateway.supervisor.channel import Channel, Order, planned
+from gateway.supervisor.channel import Build, Channel, Order, planned
 from gateway.supervisor.snapshots import pack
+
+log = logging.getLogger(__name__)
 
 
 class Service(Protocol):
@@ -47,6 +49,10 @@ class Service(Protocol):
 
     def reopen_log(self) -> None:
         """The access log was moved away."""
+        ...
+
+    def build(self, plan: Plan) -> Callable[[], Awaitable[None]]:
+        """Build other rules aside; what is returned puts them in force."""
         ...
 
     def snapshot(self) -> Snapshot | None:
@@ -81,6 +87,14 @@ class EmbeddedIssuers:
         """The files of what they log were moved away."""
         if self._reopen is not None:
             self._reopen()
+
+    def build(self, plan: Plan) -> Callable[[], Awaitable[None]]:  # noqa: ARG002 - a gateway's signature
+        """They have no rules, and take their files anew by themselves."""
+
+        async def take() -> None:
+            pass
+
+        return take
 
     def snapshot(self) -> None:
         """They keep no figures."""
@@ -128,6 +142,7 @@ class _Following:
         self._channel = channel
         self._service = service
         self._retire: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._built: dict[int, Callable[[], Awaitable[None]]] = {}
 
     async def run(self) -> None:
         """Serve, end, and send the last figures."""
@@ -149,11 +164,29 @@ class _Following:
                     self._tell()
                 case "reopen":
                     self._service.reopen_log()
+                case "build":
+                    self._answer(message["number"], self._build(message))
+                case "swap":
+                    await self._built.pop(message["number"])()
+                    self._answer(message["number"], None)
                 case "drain":
                     self._end(retire=message["retire"])
                 case _:
                     raise AssertionError(f"no message for a child: {message['kind']}")
         self._end()
+
+    def _build(self, message: Build) -> str | None:
+        """Only the newest rules are kept; returns why there are none."""
+        self._built.clear()
+        try:
+            self._built[message["number"]] = self._service.build(planned(message))
+        except Exception as error:
+            log.exception("rules could not be built: those in force stay")
+            return f"{type(error).__name__}: {error}"
+        return None
+
+    def _answer(self, number: int, error: str | None) -> None:
+        self._channel.send({"kind": "done", "number": number, "error": error})
 
     def _end(self, *, retire: bool = False) -> None:
         if not self._retire.done():

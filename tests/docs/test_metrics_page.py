@@ -12,6 +12,7 @@ from gateway.admin.snapshot import (
     CredentialsSnapshot,
     IntrospectionSnapshot,
     IssuerSnapshot,
+    ReloadSnapshot,
     RevocationsSnapshot,
     Snapshot,
     TargetSnapshot,
@@ -61,6 +62,7 @@ SNAPSHOT = Snapshot(
     tls=TlsSnapshot(loaded_at=1.0, expires_at=2.0, error=None, handshake_failures=0, last_failure=None),
     credentials=(CredentialsSnapshot("c", 1.0, 2.0, None, None),),
     workers=(WorkerSnapshot(worker=1, pid=7, generation=1, state="ready", started_at=1.0, connections=1),),
+    reload=ReloadSnapshot(1, 1, 1.0, 1.0, {"swapped": 1, "replaced": 0, "unchanged": 0, "refused": 0}, errors=()),
 )
 
 
@@ -94,6 +96,7 @@ def test_no_metric_is_documented_that_does_not_exist() -> None:
         ("scopegate_upstream_connections", "state"),
         ("scopegate_target_connections", "state"),
         ("scopegate_access_log_lines_total", "fate"),
+        ("scopegate_reloads_total", "outcome"),
     ],
 )
 def test_the_values_of_a_closed_label_are_named(name: str, label: str) -> None:

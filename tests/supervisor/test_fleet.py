@@ -80,7 +80,7 @@ async def test_a_reload_loses_no_request(file: Path, api_port: int, workers: int
         async with load.going():
             await load.more(100)
             before = await fleet.status()
-            write(fleet.file, api_port, realm="renewed")
+            write(fleet.file, api_port, token_cache=1)
             fleet.signal(signal.SIGHUP)
             await fleet.until(partial(ready, generation=2))
             await load.more(100)
@@ -113,7 +113,7 @@ async def test_a_broken_configuration_changes_nothing(fleet: Fleet, api_port: in
     before = await fleet.status()
     fleet.file.write_text("listen: [\n")
     fleet.signal(signal.SIGHUP)
-    await fleet.said("the configuration has errors: the one in force stays")
+    await fleet.said("the new configuration is refused: the one in force stays")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         write(fleet.file, api_port, listen=f"127.0.0.1:{taken.getsockname()[1]}")
         fleet.signal(signal.SIGHUP)

@@ -41,7 +41,16 @@ ONE = Snapshot(
     issuers=(ISSUER,),
     upstreams=(UPSTREAM,),
 )
-OF_THE_WHOLE = {"version", "config_rev", "started_at", "ready", "duration_bounds", "workers", "worker_restarts"}
+OF_THE_WHOLE = {
+    "version",
+    "config_rev",
+    "started_at",
+    "ready",
+    "duration_bounds",
+    "workers",
+    "worker_restarts",
+    "reload",
+}
 COMBINED_OTHERWISE = {"requests", "durations", "log_error", "tls", "issuers", "upstreams", "credentials"}
 
 

@@ -17,6 +17,7 @@ from jwt.algorithms import ECAlgorithm
 from gateway import build
 from gateway.config.gateway_file import GatewayConfig, parse
 from gateway.plan import Plan
+from gateway.stamps import Reading
 from gateway.supervisor.channel import written
 from gateway.supervisor.supervisor import Supervisor
 
@@ -65,8 +66,8 @@ async def test_a_worker_imports_nothing_that_reads_configurations_or_supervises(
     strict: Path, key: EllipticCurvePrivateKey, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")  # each import of a child is a line on standard error
-    supervisor = Supervisor(list, workers=1)
-    await supervisor.start(planned_by(strict))
+    supervisor = Supervisor(lambda: Reading(planned_by(strict), {}), workers=1)
+    await supervisor.start()
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", supervisor.port)
         assert await ask(reader, writer, token=token(key))

@@ -161,3 +161,12 @@ def test_what_was_verified_holds_until_exp_and_from_nbf_on_as_long_as_its_key_is
     assert not remembers.holds(known, NOW)
     source.current = None
     assert not remembers.holds(known, NOW)
+
+
+def test_a_renewed_verifier_remembers_nothing_and_takes_the_issuers_as_they_are_now(source: Source) -> None:
+    remembers = remembering(source)
+    remembers.renew([ISSUER])
+    assert (len(remembers), remembers.recall(TOKEN, NOW)) == (0, None)
+    assert isinstance(remembers.verify(TOKEN, NOW), VerifiedToken)
+    remembers.renew([replace(ISSUER, audiences=frozenset({"another"}))])
+    assert reason(remembers.verify(TOKEN, NOW)) is Reason.AUDIENCE_MISMATCH

@@ -21,7 +21,7 @@ from .raw_upstream import RawUpstream
 MEMBERS = set(AccessRecord.__annotations__)
 """Of a record; `test_record` compares them with the contract's list."""
 
-ROUTES = [
+ROUTES: list[dict[str, Any]] = [
     {"id": "open", "path": "/public/{rest...}", "public": True, "upstream": "api"},
     {"id": "admin", "path": "/admin/{rest...}", "scopes": ["admin"], "upstream": "api"},
     {"id": "token", "path": "/token/{rest...}", "scopes": ["admin"], "forward_token": True, "upstream": "api"},
