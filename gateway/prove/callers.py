@@ -1,118 +1,156 @@
 """One token of every kind that some rules tell apart.
 
-A rule is a conjunction of demands that have nothing to do with each other: an issuer, scopes, a proof, an
-authentication. So what one rule takes and another refuses shows in a token that meets the one just so: the fewest
-scopes, an authentication that is recent enough.
+A rule is a conjunction of demands that have nothing to do with each other: an issuer and its client, scopes, a proof,
+an authentication, claims. So what one rule takes and another refuses shows in a token that meets the one just so,
+except in one of these respects, in which it is of any kind.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import MISSING, Field, fields
-from itertools import pairwise, product
-from typing import Any
+from itertools import pairwise
+from typing import NamedTuple
 
-from gateway.policy.model import Proof, Route, Rule, TokenFrom, TrustedIssuer
+from gateway.policy.conditions import segment
+from gateway.policy.model import ClaimValue, PathVariable, Proof, Rule, TokenFrom, TrustedIssuer
 from gateway.prove.verdicts import NOW, Caller
 
 LIFETIME = 3600
 """Seconds that the tokens live."""
 
-CLIENT = "any-client"
+OTHER = "any-other"
+"""A client or a claim's value that no rule names."""
 
 _THUMBPRINT = "A" * 43
 """Stands for the thumbprint of the key that the caller holds."""
 
-_RULE = frozenset(
-    {"public", "deny", "issuers", "asks", "all_of", "any_of", "require_proof", "acr", "max_age", "token_from"}
-)
-_ROUTE = frozenset(
-    {"id", "path", "methods", "rule", "upstream", "forward_token", "allow_in_path", "websocket", "max_body"}
-)
-_ISSUER = frozenset({"name", "issuer", "audiences", "client_claims", "scope_claims", "scope_prefix"})
+_Claim = tuple[str, ClaimValue | None]
 
 
-def beyond_rule(rule: Rule) -> frozenset[str]:
-    """The conditions of a rule that are not known here: nothing can be claimed of what they let in."""
-    return _beyond(rule, fields(rule), _RULE)
+class _Kind(NamedTuple):
+    """What a token is in each respect."""
+
+    issuer: TrustedIssuer
+    audience: str
+    client: str
+    scopes: tuple[str, ...]
+    proof: Proof | None
+    acr: str | None
+    age: float | None
+    place: TokenFrom | None
+    claims: tuple[_Claim, ...]
 
 
-def beyond_route(route: Route) -> frozenset[str]:
-    """What a route matches on that is not known here."""
-    return _beyond(route, fields(route), _ROUTE)
-
-
-def beyond_issuers(one: TrustedIssuer, other: TrustedIssuer) -> frozenset[str]:
-    """The terms in which two entries of an issuer differ, and that no token of `callers` tells apart."""
-    names = frozenset(field.name for field in fields(one)) - _ISSUER
-    return frozenset(name for name in names if getattr(one, name) != getattr(other, name))
-
-
-def _beyond(one: object, known: Iterable[Field[Any]], names: frozenset[str]) -> frozenset[str]:
-    """Fields that are set, and not among the names."""
-    return frozenset(field.name for field in known if field.init and field.name not in names and _is_set(one, field))
-
-
-def _is_set(one: object, field: Field[Any]) -> bool:
-    default = field.default_factory() if field.default_factory is not MISSING else field.default
-    return bool(getattr(one, field.name) != default)
-
-
-def callers(rules: Iterable[Rule | None], issuers: Iterable[TrustedIssuer]) -> Iterator[Caller]:
-    """One caller of each kind that the rules tell apart, none of them with more than it needs, where that suffices.
+def callers(rules: Iterable[Rule | None], issuers: Iterable[TrustedIssuer], path: str = "/") -> Iterator[Caller]:
+    """One caller of each kind that the rules tell apart; the first is without a token.
 
     Args:
         rules: to tell apart; mostly one of the old table, and one of the new; None where there is none.
         issuers: of which tokens may come; two entries of one name may differ in their terms.
+        path: of the request, in its canonical form.
     """
-    asking = [rule for rule in rules if rule is not None and not rule.public]
+    asking = [rule for rule in rules if rule is not None and rule.takes_token]
     yield Caller()
     named = {name for rule in asking for name in rule.issuers}
-    terms = [issuer for issuer in dict.fromkeys(issuers) if issuer.name in named]
-    kinds = product(_scopes(asking), _proofs(asking), _acrs(asking), _ages(asking), _places(asking))
-    for scopes, proof, acr, age, place in kinds:
-        for issuer in terms:
+    respects = _Respects(asking, [issuer for issuer in dict.fromkeys(issuers) if issuer.name in named], path)
+    yield from map(_caller, dict.fromkeys(kind for rule in asking for kind in respects.around(rule)))
+
+
+class _Respects:
+    """All that the rules tell apart, respect by respect."""
+
+    def __init__(self, rules: list[Rule], issuers: list[TrustedIssuer], path: str) -> None:
+        self._issuers = issuers
+        self._path = path
+        self._clients = {client for rule in rules for client in rule.clients or ()}
+        self._ages = _between({rule.max_age for rule in rules if rule.max_age is not None})
+        self._values = self._values_of(rules)
+        self._single: dict[str, list[object]] = {
+            "scopes": [(), *(scopes for rule in rules for scopes in _fewest(rule)), _all_scopes(rules)],
+            "proof": [None, *(rule.require_proof for rule in rules)],
+            "acr": [None, *(acr for rule in rules for acr in rule.acr)],
+            "age": [None, *self._ages],
+            "place": [rule.token_from for rule in rules],
+        }
+
+    def around(self, rule: Rule) -> Iterator[_Kind]:
+        """What meets a rule, for each issuer; then the same, but for one respect."""
+        for issuer in self._issuers:
+            base = self._meeting(rule, issuer)
+            yield base
+            for name, kinds in self._single.items():
+                yield from (base._replace(**{name: kind}) for kind in kinds)  # type: ignore[arg-type]
             for audience in sorted(issuer.audiences):
-                demanded = _payload(issuer, audience, scopes)
-                told = {"acr": acr, "auth_time": None if age is None else NOW - age, "cnf": _confirmation(proof)}
-                payload = demanded | {name: value for name, value in told.items() if value is not None}
-                yield Caller(payload, frozenset({proof}) if proof else frozenset(), place)
+                for client in (*sorted(self._named(issuer)), OTHER, ""):
+                    yield base._replace(audience=audience, client=client)
+            for claim, values in self._values.items():
+                others = tuple(each for each in base.claims if each[0] != claim)
+                yield from (base._replace(claims=(*others, (claim, value))) for value in values)
+
+    def _meeting(self, rule: Rule, issuer: TrustedIssuer) -> _Kind:
+        allowed = sorted(client for name, client in rule.clients or () if name == issuer.name)
+        return _Kind(
+            issuer=issuer,
+            audience=min(issuer.audiences, default=""),
+            client=allowed[0] if allowed else OTHER,
+            scopes=next(_fewest(rule)),
+            proof=rule.require_proof,
+            acr=rule.acr[0] if rule.acr else None,
+            age=None if rule.max_age is None else self._ages[0],
+            place=rule.token_from,
+            claims=tuple((each.claim, self._value(each.one_of[0])) for each in rule.conditions),
+        )
+
+    def _named(self, issuer: TrustedIssuer) -> set[str]:
+        return {client for name, client in self._clients if name == issuer.name}
+
+    def _values_of(self, rules: list[Rule]) -> dict[str, list[ClaimValue | None]]:
+        """By claim: none, one that no rule names, and all that they name."""
+        found: dict[str, list[ClaimValue | None]] = {}
+        for condition in (condition for rule in rules for condition in rule.conditions):
+            values = found.setdefault(condition.claim, [None, OTHER])
+            values.extend(self._value(value) for value in condition.one_of)
+        return found
+
+    def _value(self, value: ClaimValue | PathVariable) -> ClaimValue | None:
+        return segment(self._path, value.at) if isinstance(value, PathVariable) else value
 
 
-def _scopes(rules: list[Rule]) -> list[tuple[str, ...]]:
-    """None; for each rule the fewest scopes that it takes, in every way; and all that are named."""
-    found: list[tuple[str, ...]] = [()]
-    for rule in rules:
-        found += [(*rule.all_of, one) for one in rule.any_of] or [rule.all_of]
-    found.append(tuple(scope for rule in rules for scope in rule.scopes_named))
-    return list(dict.fromkeys(tuple(dict.fromkeys(scopes)) for scopes in found))
+def _fewest(rule: Rule) -> Iterator[tuple[str, ...]]:
+    """The fewest scopes that meet a rule, in every way."""
+    for scope in rule.any_of:
+        yield tuple(dict.fromkeys((*rule.all_of, scope)))
+    if not rule.any_of:
+        yield rule.all_of
 
 
-def _proofs(rules: list[Rule]) -> list[Proof | None]:
-    return list(dict.fromkeys([None, *(rule.require_proof for rule in rules)]))
+def _all_scopes(rules: list[Rule]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(scope for rule in rules for scope in rule.scopes_named))
 
 
-def _acrs(rules: list[Rule]) -> list[str | None]:
-    return list(dict.fromkeys([None, *(acr for rule in rules for acr in rule.acr)]))
+def _between(bounds: set[float]) -> list[float]:
+    """Ages below each bound and above the next smaller one: a token stays of its kind while it is sent."""
+    return [(lower + upper) / 2 for lower, upper in pairwise([0.0, *sorted(bounds)])]
 
 
-def _ages(rules: list[Rule]) -> list[float | None]:
-    """Between the bounds, so that a token is still of its kind when it has been sent."""
-    bounds = sorted({rule.max_age for rule in rules if rule.max_age is not None})
-    return [None, *((lower + upper) / 2 for lower, upper in pairwise([0.0, *bounds]))]
+def _caller(kind: _Kind) -> Caller:
+    payload = _payload(kind.issuer, kind) | {name: value for name, value in kind.claims if value is not None}
+    told = {
+        "acr": kind.acr,
+        "auth_time": None if kind.age is None else NOW - kind.age,
+        "cnf": _confirmation(kind.proof),
+    }
+    proofs: frozenset[Proof] = frozenset() if kind.proof is None else frozenset({kind.proof})
+    return Caller(payload | {name: value for name, value in told.items() if value is not None}, proofs, kind.place)
 
 
-def _places(rules: list[Rule]) -> list[TokenFrom | None]:
-    return list(dict.fromkeys(rule.token_from for rule in rules))
-
-
-def _payload(issuer: TrustedIssuer, audience: str, scopes: tuple[str, ...]) -> dict[str, object]:
+def _payload(issuer: TrustedIssuer, kind: _Kind) -> dict[str, object]:
     """A token as this issuer's entry wants it."""
-    payload: dict[str, object] = {"iss": issuer.issuer, "aud": audience, "sub": CLIENT}
-    if issuer.client_claims:
-        payload[issuer.client_claims[0]] = CLIENT
-    if issuer.scope_claims and scopes:
-        payload[issuer.scope_claims[0]] = " ".join(issuer.scope_prefix + scope for scope in scopes)
+    payload: dict[str, object] = {"iss": issuer.issuer, "aud": kind.audience, "sub": kind.client or OTHER}
+    if issuer.client_claims and kind.client:
+        payload[issuer.client_claims[0]] = kind.client
+    if issuer.scope_claims and kind.scopes:
+        payload[issuer.scope_claims[0]] = " ".join(issuer.scope_prefix + scope for scope in kind.scopes)
     payload |= {path: values[0] for path, values in issuer.conditions}
     missing = {path: "any" for path in issuer.required_claims if path not in payload}
     lifetime = min(each for each in (issuer.max_lifetime, issuer.max_age, LIFETIME) if each is not None)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from gateway.policy.denial import Denial
-from gateway.policy.model import Route
+from gateway.policy.model import Route, TrustedIssuer
 from gateway.policy.paths import Oddity
-from gateway.prove.callers import beyond_issuers, beyond_route, beyond_rule, callers
+from gateway.prove.beyond import NOT_OF_HEADS, by_path, issuer_doubts, rule_doubts, table_doubts
+from gateway.prove.callers import callers
 from gateway.prove.paths import paths
 from gateway.prove.segments import TooManyKindsError
 from gateway.prove.verdicts import Caller, Policy, Request, Verdict, head_of, verdict
-
-_NOT_OF_HEADS = ("websocket", "max_body")
-"""What of a route concerns more than a request's head, which is all that is compared."""
 
 
 class Change(StrEnum):
@@ -88,14 +86,15 @@ class _Comparison:
 
     def __post_init__(self) -> None:
         self._issuers = tuple(dict.fromkeys((*self.old.issuers, *self.new.issuers)))
-        self._same_issuers = self.old.issuers == self.new.issuers
+        self._same_issuers = _terms(self.old) == _terms(self.new)
         self._telling: dict[tuple[object, ...], tuple[Caller, ...]] = {}
 
     def run(self) -> None:
         routes = (*self.old.table.routes, *self.new.table.routes)
         if self.old.table.routes == self.new.table.routes and self._same_issuers:
             return
-        self.unproven.extend(_doubts(self.old, self.new))
+        self.unproven.extend(issuer_doubts(self.old.issuers, self.new.issuers))
+        self.unproven.extend(table_doubts(self.old.table.routes, self.new.table.routes))
         oddities: frozenset[Oddity] = frozenset().union(*(route.allow_in_path for route in routes))
         try:
             for target in paths([route.path for route in routes], oddities):
@@ -121,29 +120,28 @@ class _Comparison:
                 continue
             if self._is_same(before, after):
                 continue
-            self._try(Request(method, target), before, after)
+            self._try(Request(method, target), head.path, before, after)
 
     def _is_same(self, before: Route | Denial, after: Route | Denial) -> bool:
         """Whether no token can tell two routes apart."""
         if isinstance(before, Denial) or isinstance(after, Denial) or not self._same_issuers:
             return False
-        same = all(getattr(before, name) == getattr(after, name) for name in ("rule", "upstream", *_NOT_OF_HEADS))
-        return same and (before.path == after.path or not beyond_rule(before.rule))
+        return all(getattr(before, name) == getattr(after, name) for name in ("rule", "upstream", *NOT_OF_HEADS))
 
-    def _try(self, request: Request, before: Route | Denial, after: Route | Denial) -> None:
+    def _try(self, request: Request, path: str, before: Route | Denial, after: Route | Denial) -> None:
         """Ask both tables about callers of every kind; or, where that was done for these rules, of those that tell."""
         routes = tuple(route for route in (before, after) if isinstance(route, Route))
         key = tuple(route.rule if isinstance(route, Route) else None for route in (before, after))
         upstreams = len({route.upstream for route in routes})
         asked = self._telling.get((key, upstreams))
         told: dict[Change, Caller] = {}
-        for caller in callers(key, self._issuers) if asked is None else asked:
+        for caller in callers(key, self._issuers, path) if asked is None else asked:
             change = self._ask(request._replace(caller=caller))
             if change is not None:
                 told.setdefault(change, caller)
-        doubts = list(_rule_doubts(before, after))
+        doubts = list(rule_doubts(before, after))
         self.unproven.extend(doubts)
-        if asked is None and not doubts:
+        if asked is None and not doubts and not any(by_path(route.rule) for route in routes):
             self._telling[key, upstreams] = tuple(told.values())
 
     def _ask(self, request: Request) -> Change | None:
@@ -156,19 +154,9 @@ class _Comparison:
         return change
 
 
-def _rule_doubts(before: Route | Denial, after: Route | Denial) -> Iterator[str]:
-    """What two routes for the same requests differ in beyond what can be compared."""
-    routes = [route for route in (before, after) if isinstance(route, Route)]
-    names = " and ".join(dict.fromkeys(route.id for route in routes))
-    if beyond := frozenset().union(*(beyond_rule(route.rule) for route in routes)):
-        yield f"route {names}: what {', '.join(sorted(beyond))} lets in cannot be compared"
-    if isinstance(before, Denial) or isinstance(after, Denial):
-        return
-    if before.rule.asks != after.rule.asks:
-        yield f"route {names}: which opaque tokens are taken cannot be compared"
-    for name in _NOT_OF_HEADS:
-        if getattr(before, name) != getattr(after, name):
-            yield f"route {names}: {name} changes, which cannot be compared"
+def _terms(policy: Policy) -> list[TrustedIssuer]:
+    """The issuers, whatever their claims are kept for."""
+    return [replace(issuer, kept_claims=()) for issuer in policy.issuers]
 
 
 def _change(before: Verdict, after: Verdict) -> Change | None:
@@ -177,15 +165,3 @@ def _change(before: Verdict, after: Verdict) -> Change | None:
     if after.allowed and before.route and after.route and before.route.upstream != after.route.upstream:
         return Change.REROUTED
     return None
-
-
-def _doubts(old: Policy, new: Policy) -> Iterator[str]:
-    """What the tables differ in beyond what can be compared."""
-    known = {issuer.name: issuer for issuer in old.issuers}
-    for issuer in new.issuers:
-        beyond = beyond_issuers(known.get(issuer.name, issuer), issuer)
-        if beyond:
-            yield f"issuer {issuer.name}: tokens that {', '.join(sorted(beyond))} tell apart cannot be compared"
-    for route in dict.fromkeys((*old.table.routes, *new.table.routes)):
-        if beyond := beyond_route(route):
-            yield f"route {route.id}: which requests {', '.join(sorted(beyond))} select cannot be compared"

@@ -144,4 +144,4 @@ def _outcome(policy: Policy, route: Route, head: RequestHead, caller: Caller, no
     claims = check_claims(payload, issuer, now)
     if isinstance(claims, Denial):
         return claims
-    return decide(rule, Evidence(claims, caller.proofs, now))
+    return decide(rule, Evidence(claims, caller.proofs, now, head.path))

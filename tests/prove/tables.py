@@ -5,19 +5,24 @@ from itertools import combinations, product
 
 from hypothesis import strategies as st
 
-from gateway.policy.model import Route, Rule, TokenFrom, TrustedIssuer
+from gateway.policy.model import ClaimCondition, ClaimValue, PathVariable, Route, Rule, TokenFrom, TrustedIssuer
 from gateway.policy.paths import Oddity
 from gateway.policy.routes import RouteTable
 from gateway.prove.verdicts import NOW, Caller, Policy
 
 ISSUERS = tuple(
-    TrustedIssuer(name, f"https://{name}.example", frozenset({"api"}), frozenset({"RS256"})) for name in ("one", "two")
+    TrustedIssuer(name, f"https://{name}.example", frozenset({"api"}), frozenset({"RS256"}), kept_claims=("tenant",))
+    for name in ("one", "two")
 )
 SCOPES = ("a", "b", "c")
 METHODS = ("GET", "POST")
 
 _SEGMENTS = st.sampled_from(["a", "b", "{}", "{}", "{:int}", "{:[a-z]+}", "{:[a-c0]}"])
 _SCOPES = st.lists(st.sampled_from(SCOPES), unique=True, max_size=2).map(tuple)
+
+
+def _tenant(one_of: tuple[ClaimValue | PathVariable, ...]) -> tuple[ClaimCondition, ...]:
+    return (ClaimCondition("tenant", one_of),)
 
 
 @st.composite
@@ -41,6 +46,8 @@ def rules(draw: st.DrawFn) -> Rule:
         acr=draw(st.sampled_from([(), (), (), ("high",), ("high", "low")])),
         max_age=draw(st.sampled_from([None, None, None, 100.0, 200.0])),
         token_from=draw(st.sampled_from([None, None, None, TokenFrom("cookie", "token")])),
+        clients=draw(st.sampled_from([None, None, None, frozenset({("one", "me")}), frozenset({("two", "me")})])),
+        conditions=draw(st.sampled_from([(), (), (), *map(_tenant, (("x",), ("x", "y"), (PathVariable("v0", 0),)))])),
     )
 
 
@@ -81,12 +88,19 @@ def every_caller() -> tuple[Caller, ...]:
     found = [Caller()]
     sets = [each for size in range(len(SCOPES) + 1) for each in combinations(SCOPES, size)]
     kinds = product(
-        ISSUERS, sets, ("", "dpop"), (None, "high", "low"), (None, 50, 150), (None, TokenFrom("cookie", "token"))
+        ISSUERS,
+        sets,
+        ("", "dpop"),
+        (None, "high", "low"),
+        (None, 50, 150),
+        (None, TokenFrom("cookie", "token")),
+        (None, "x", "a"),
+        (None, "me"),
     )
-    for issuer, scopes, proof, acr, age, place in kinds:
+    for issuer, scopes, proof, acr, age, place, tenant, client in kinds:
         payload: dict[str, object] = {"iss": issuer.issuer, "aud": "api", "exp": NOW + 60, "scope": " ".join(scopes)}
-        payload |= {} if acr is None else {"acr": acr}
-        payload |= {} if age is None else {"auth_time": NOW - age}
+        told = {"acr": acr, "auth_time": None if age is None else NOW - age, "tenant": tenant, "client_id": client}
+        payload |= {name: value for name, value in told.items() if value is not None}
         found.append(Caller(payload, frozenset({"dpop"}) if proof else frozenset(), place))
     return tuple(found)
 

@@ -1,0 +1,92 @@
+"""What of rules, routes and issuers is beyond proof: nothing is claimed where it differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import MISSING, Field, fields
+from typing import Any
+
+from gateway.policy.denial import Denial
+from gateway.policy.model import CLIENT_CLAIMS, SCOPE_CLAIMS, PathVariable, Route, Rule, TrustedIssuer
+
+_RULE = frozenset(
+    {
+        *("public", "deny", "issuers", "asks", "all_of", "any_of", "require_proof", "acr", "max_age", "token_from"),
+        *("clients", "conditions"),
+    }
+)
+_ROUTE = frozenset(
+    {"id", "path", "methods", "rule", "upstream", "forward_token", "allow_in_path", "websocket", "max_body"}
+)
+_ISSUER = frozenset({"name", "issuer", "audiences", "client_claims", "scope_claims", "scope_prefix", "kept_claims"})
+_READ_ELSEWHERE = frozenset(
+    {"iss", "aud", "exp", "nbf", "iat", "cnf", "acr", "auth_time", "jti", *CLIENT_CLAIMS, *SCOPE_CLAIMS}
+)
+"""Claims that mean something on their own: a token can't be given any value there."""
+
+NOT_OF_HEADS = ("websocket", "max_body")
+"""What of a route concerns more than a request's head, which is all that is compared."""
+
+
+def by_path(rule: Rule) -> frozenset[tuple[str, int]]:
+    """Which claims a rule compares with which segment of the path."""
+    return frozenset(
+        (condition.claim, value.at)
+        for condition in rule.conditions
+        for value in condition.one_of
+        if isinstance(value, PathVariable)
+    )
+
+
+def rule_doubts(before: Route | Denial, after: Route | Denial) -> Iterator[str]:
+    """What two routes that take the same requests differ in beyond what can be compared."""
+    routes = [route for route in (before, after) if isinstance(route, Route)]
+    names = " and ".join(dict.fromkeys(route.id for route in routes))
+    rules = {route.rule for route in routes}
+    beyond: frozenset[str] = frozenset().union(*map(_beyond_rule, rules))
+    if beyond and len(routes) == len(rules):
+        yield f"route {names}: what {', '.join(sorted(beyond))} lets in cannot be compared"
+    if isinstance(before, Denial) or isinstance(after, Denial):
+        return
+    if by_path(before.rule) != by_path(after.rule):
+        yield f"route {names}: claims are compared with the path in another way, which cannot be compared"
+    if before.rule.asks != after.rule.asks:
+        yield f"route {names}: which opaque tokens are taken cannot be compared"
+    for name in NOT_OF_HEADS:
+        if getattr(before, name) != getattr(after, name):
+            yield f"route {names}: {name} changes, which cannot be compared"
+
+
+def table_doubts(old: Iterable[Route], new: Iterable[Route]) -> Iterator[str]:
+    """What routes select requests by that is not known here."""
+    for route in dict.fromkeys((*old, *new)):
+        if beyond := _set_beyond(route, fields(route), _ROUTE):
+            yield f"route {route.id}: which requests {', '.join(sorted(beyond))} select cannot be compared"
+
+
+def issuer_doubts(old: Iterable[TrustedIssuer], new: Iterable[TrustedIssuer]) -> Iterator[str]:
+    """The terms in which entries of an issuer differ, and that no claim shows."""
+    known = {issuer.name: issuer for issuer in old}
+    for issuer in new:
+        other = known.get(issuer.name, issuer)
+        names = {field.name for field in fields(issuer)} - _ISSUER
+        beyond = sorted(name for name in names if getattr(issuer, name) != getattr(other, name))
+        if beyond:
+            yield f"issuer {issuer.name}: tokens that {', '.join(beyond)} tell apart cannot be compared"
+
+
+def _beyond_rule(rule: Rule) -> frozenset[str]:
+    beyond = _set_beyond(rule, fields(rule), _RULE)
+    if any(each.claim.partition(".")[0] in _READ_ELSEWHERE for each in rule.conditions):
+        beyond |= {"conditions"}
+    return beyond
+
+
+def _set_beyond(one: object, known: Iterable[Field[Any]], names: frozenset[str]) -> frozenset[str]:
+    """Fields that are set, and not among the names."""
+    return frozenset(field.name for field in known if field.init and field.name not in names and _is_set(one, field))
+
+
+def _is_set(one: object, field: Field[Any]) -> bool:
+    default = field.default_factory() if field.default_factory is not MISSING else field.default
+    return bool(getattr(one, field.name) != default)
