@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from gateway.config.gateway_file import IssuerConfig, RouteConfig, TokenFromConfig
+from gateway.config.gateway_file import IssuerConfig, RouteConfig, ScopesConfig, TokenFromConfig
 from gateway.policy.model import ClaimCondition, ClaimValue, PathVariable, Rule, TokenFrom
 from gateway.policy.routes import Literal, Rest, parse_template
+from gateway.policy.scopes import ScopeGroup
 
 
 def rule(config: RouteConfig, issuers: Mapping[str, IssuerConfig]) -> Rule:
@@ -16,15 +17,17 @@ def rule(config: RouteConfig, issuers: Mapping[str, IssuerConfig]) -> Rule:
         config: the route's section.
         issuers: all that are trusted, by name.
     """
-    scopes = config.scopes
+    all_of, any_of, nested = _scopes(config.scopes)
     taken = tuple(config.issuers or issuers)
     return Rule(
         public=config.public,
         deny=config.deny,
         issuers=frozenset(taken),
         asks=next((name for name in taken if issuers[name].introspection is not None), None),
-        all_of=() if scopes is None else scopes.all_of,
-        any_of=() if scopes is None else scopes.any_of,
+        all_of=all_of,
+        any_of=any_of,
+        nested=nested,
+        scope_match=config.scope_match,
         require_proof=config.require_proof,
         acr=config.acr,
         max_age=config.max_age,
@@ -32,6 +35,20 @@ def rule(config: RouteConfig, issuers: Mapping[str, IssuerConfig]) -> Rule:
         clients=_clients(config, taken),
         conditions=tuple(_conditions(config)),
     )
+
+
+def _scopes(config: ScopesConfig | None) -> tuple[tuple[str, ...], tuple[str, ...], tuple[ScopeGroup, ...]]:
+    """Those that are demanded, of which one is, and the groups; one of some scopes and groups is itself a group."""
+    if config is None:
+        return (), (), ()
+    every: tuple[object, ...] = config.all_of
+    some: tuple[object, ...] = config.any_of
+    groups = tuple(term for term in every if isinstance(term, ScopeGroup))
+    scopes = tuple(term for term in every if isinstance(term, str))
+    alternatives = tuple(term for term in some if isinstance(term, str | ScopeGroup))
+    if any(isinstance(term, ScopeGroup) for term in alternatives):
+        return scopes, (), (*groups, ScopeGroup("any", alternatives))
+    return scopes, config.any_of, groups
 
 
 def token_from(config: TokenFromConfig | None) -> TokenFrom | None:

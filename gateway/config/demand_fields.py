@@ -2,10 +2,13 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, ValidatorFunctionWrapHandler, WithJsonSchema, WrapValidator
 
-from gateway.config.fields import Text
-from gateway.config.gateway_fields import each_once
+from gateway.config.binding import MisplacedError, nearest
+from gateway.config.errors import Path
+from gateway.config.fields import Text, shown
+from gateway.config.gateway_fields import ScopeToken, each_once, scope_token
+from gateway.policy.scopes import ScopeGroup
 
 
 def _clients(value: Any) -> Any:
@@ -33,3 +36,48 @@ _ANY_CLIENTS = WithJsonSchema(
 
 Clients = Annotated[tuple[Text, ...] | dict[str, tuple[Text, ...]], BeforeValidator(_clients), _ANY_CLIENTS]
 """Of the only issuer, or by issuer."""
+
+
+def scope_group(value: dict[str, Any], at: Path = ()) -> ScopeGroup:
+    """Read `{all: [...], any: [...]}`, in which either list may hold further ones; both hold together.
+
+    Raises:
+        MisplacedError: with the place of the fault below `at`.
+    """
+    for key in value:
+        if key not in {"all", "any"}:
+            raise MisplacedError(((*at, key), f"unknown key: {nearest(key, ('all', 'any'), 'known keys')}"))
+    if not value:
+        raise MisplacedError((at, "must not be empty: write {all: [...]} or {any: [...]}"))
+    every, some = (_terms(value[key], (*at, key)) if key in value else () for key in ("all", "any"))
+    one = ScopeGroup("any", some)
+    return ScopeGroup("all", (*every, one) if some else every) if every else one
+
+
+def _terms(value: Any, at: Path) -> tuple[str | ScopeGroup, ...]:
+    if not isinstance(value, tuple) or not value:
+        raise MisplacedError((at, "must be a list of at least one scope"))
+    terms = tuple(_term(item, (*at, index)) for index, item in enumerate(value))
+    for index, term in enumerate(terms):
+        if term in terms[:index]:
+            raise MisplacedError(((*at, index), f"{shown(str(term))} is listed twice: keep one"))
+    return terms
+
+
+def _term(item: Any, at: Path) -> str | ScopeGroup:
+    if isinstance(item, dict):
+        return scope_group(item, at)
+    if not isinstance(item, str):
+        raise MisplacedError((at, f"must be a scope, or {{all: [...]}} or {{any: [...]}}, not {shown(item)}"))
+    try:
+        return scope_token(item)
+    except ValueError as error:
+        raise MisplacedError((at, str(error))) from None
+
+
+def _scope_or_group(value: Any, scope: ValidatorFunctionWrapHandler) -> Any:
+    return scope_group(value) if isinstance(value, dict) else scope(value)
+
+
+ScopeTerm = Annotated[ScopeToken, WrapValidator(_scope_or_group)]
+"""A scope; or, in spite of the annotation, a ScopeGroup."""

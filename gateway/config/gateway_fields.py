@@ -132,7 +132,8 @@ def _method(name: str) -> str:
     return one_of(name, METHODS)
 
 
-def _scope(token: str) -> str:
+def scope_token(token: str) -> str:
+    """A scope of RFC 6749's grammar; ValueError says what is wrong with it."""
     if _SCOPE.fullmatch(token):
         return token
     if " " in token.strip():
@@ -238,26 +239,28 @@ ServerName = Annotated[
 Algorithm = Annotated[str, AfterValidator(_algorithm), WithJsonSchema({"enum": list(ALGORITHMS)})]
 Method = Annotated[str, AfterValidator(_method), WithJsonSchema({"enum": list(METHODS)})]
 _SCOPE_SCHEMA: dict[str, Any] = {"type": "string", "pattern": f"^{_SCOPE.pattern}$"}
-_CLAIM_VALUE_SCHEMA = {"type": ["string", "integer", "boolean"]}
-_SCOPES_SCHEMA = {"type": "array", "items": _SCOPE_SCHEMA, "minItems": 1, "uniqueItems": True}
+
+
+def _list_of_scopes(deep: int) -> dict[str, Any]:
+    """Scopes, and sections of them as deep as this; below that any section, for editors only."""
+    inner = _section_of_scopes(deep - 1) if deep else {"type": "object"}
+    return {"type": "array", "items": {"anyOf": [_SCOPE_SCHEMA, inner]}, "minItems": 1, "uniqueItems": True}
+
+
+def _section_of_scopes(deep: int) -> dict[str, Any]:
+    described = {"all": "Every one of these.", "any": "At least one of these."}
+    properties = {key: {"description": text, **_list_of_scopes(deep)} for key, text in described.items()}
+    return {"type": "object", "properties": properties, "additionalProperties": False, "minProperties": 1}
+
+
 SCOPES_SCHEMA = WithJsonSchema(
     {
-        "anyOf": [
-            _SCOPES_SCHEMA,
-            {
-                "type": "object",
-                "properties": {
-                    "all": {"description": "Every one of these.", **_SCOPES_SCHEMA},
-                    "any": {"description": "At least one of these.", **_SCOPES_SCHEMA},
-                },
-                "additionalProperties": False,
-                "minProperties": 1,
-            },
-        ],
-        "examples": [["jobs.read"], {"any": ["jobs.read", "jobs.run"]}],
+        "anyOf": [_list_of_scopes(1), _section_of_scopes(1)],
+        "examples": [["jobs.read"], {"any": ["jobs.admin", {"all": ["jobs.read", "jobs.run"]}]}],
     }
 )
-ScopeToken = Annotated[str, AfterValidator(_scope), WithJsonSchema(_SCOPE_SCHEMA)]
+_CLAIM_VALUE_SCHEMA = {"type": ["string", "integer", "boolean"]}
+ScopeToken = Annotated[str, AfterValidator(scope_token), WithJsonSchema(_SCOPE_SCHEMA)]
 
 
 def _claim_values(value: Any) -> Any:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 from gateway.config.binding import MisplacedError, Section, bind, merged, prepare
 from gateway.config.credentials import CredentialsConfig, credentials_check
 from gateway.config.cross_checks import cross_check
-from gateway.config.demand_fields import Clients
+from gateway.config.demand_fields import Clients, ScopeTerm
 from gateway.config.errors import ConfigError
 from gateway.config.fields import Address, ByteSize, Duration, StringOrList, Text, at_least, at_most, written
 from gateway.config.gateway_fields import (
@@ -29,7 +29,6 @@ from gateway.config.gateway_fields import (
     PathOddity,
     PathTemplate,
     Revocations,
-    ScopeToken,
     ServerName,
     Statuses,
     TokenCookie,
@@ -45,7 +44,7 @@ FILE = "config/gateway.yaml"
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Timeout = Annotated[Duration, at_least("1ms")]
-Scopes = Annotated[tuple[ScopeToken, ...], Field(min_length=1), AfterValidator(each_once)]
+ScopeTerms = Annotated[tuple[ScopeTerm, ...], Field(min_length=1), AfterValidator(each_once)]
 Paths = Annotated[tuple[Text, ...], AfterValidator(each_once)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 
@@ -258,10 +257,10 @@ class ProofsConfig(Section):
 
 
 class ScopesConfig(Section):
-    """Scopes that a route demands; both conditions hold together."""
+    """Scopes that a route demands; both conditions hold together. Either list may hold such sections, too."""
 
-    all_of: Scopes = Field(default=(), alias="all", description="Every one of these.", validate_default=False)
-    any_of: Scopes = Field(default=(), alias="any", description="At least one of these.", validate_default=False)
+    all_of: ScopeTerms = Field(default=(), alias="all", description="Every one of these.", validate_default=False)
+    any_of: ScopeTerms = Field(default=(), alias="any", description="At least one of these.", validate_default=False)
 
 
 class WebSocketConfig(Section):
@@ -310,6 +309,9 @@ class RouteConfig(Section):
     deny: bool = Field(default=False, description="Closed to everyone, whatever routes below would take.")
     clients: Clients | None = Field(
         default=None, description="Clients that may enter: a list, or {ISSUER: [...]} where several issuers are taken."
+    scope_match: Literal["exact", "hierarchic", "wildcard"] = Field(
+        default="exact", description="Which scopes grant a demanded one: itself, those above it, too, or jobs.*, too."
+    )
     )
     claims: dict[Text, ClaimValues] = Field(
         default={}, description="What claims have to be, or (lists) to hold: values, or a variable of the path, {name}."

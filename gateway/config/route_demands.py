@@ -12,13 +12,13 @@ from gateway.policy.routes import Literal, Rest, parse_template
 
 Fault = tuple[Path, str]
 
-_OF_TOKENS = ("scopes", "clients", "claims", "issuers", "require_proof", "acr", "max_age", "token_from")
+OF_TOKENS = ("scopes", "scope_match", "clients", "claims", "issuers", "require_proof", "acr", "max_age", "token_from")
 """Keys that say something of a token, so that one has to be there."""
 
-_WHO = ("scopes", "clients", "claims")
+WHO = ("scopes", "clients", "claims")
 """Keys of which one at least says who may enter."""
 
-_OF_THE_WAY = ("upstream", "forward_token", "websocket", "max_body")
+OF_THE_WAY = ("upstream", "forward_token", "websocket", "max_body")
 """Keys that say how a request goes on."""
 
 _NOTHING_SAID = "says neither scopes nor public: true: list the scopes that a token must carry, or write public: true"
@@ -32,21 +32,23 @@ def demand_faults(issuers: Mapping[str, Any], path: Path, route: Mapping[str, An
         path: of the route in the file.
         route: its section.
     """
-    public, deny = _is_true(route.get("public")), _is_true(route.get("deny"))
+    public, deny = is_true(route.get("public")), is_true(route.get("deny"))
     if public and deny:
         yield (*path, "deny"), "contradicts public: true: keep one of the two"
         return
     if deny:
-        yield from _without_effect(path, route, (*_OF_TOKENS, *_OF_THE_WAY), "a route that denies everyone", "deny")
+        yield from _without_effect(path, route, (*OF_TOKENS, *OF_THE_WAY), "a route that denies everyone", "deny")
         return
     if "upstream" not in route:
         yield (*path, "upstream"), "is required and missing: add it"
     if public:
-        yield from _without_effect(path, route, _OF_TOKENS, "a public route", "public")
-    elif not any(key in route for key in _WHO):
+        yield from _without_effect(path, route, OF_TOKENS, "a public route", "public")
+    elif not any(key in route for key in WHO):
         yield path, _NOTHING_SAID
     elif not issuers:
         yield path, "demands a token, but no issuer is trusted: add one under issuers"
+    if not public and "scope_match" in route and "scopes" not in route:
+        yield (*path, "scope_match"), "has no effect without scopes: list some, or remove scope_match"
     yield from _clients(issuers, path, route)
     yield from _variables(path, route)
     if not public and "token_from" in route and route.get("require_proof") == "dpop":
@@ -91,7 +93,7 @@ def _like(value: str, variables: list[str]) -> str:
     return nearest(value, variables, "they")
 
 
-def _is_true(value: Any) -> bool:
+def is_true(value: Any) -> bool:
     """A substitution may have filled it."""
     return str(value).lower() == "true"
 

@@ -57,8 +57,12 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Scopes:
-    """What the rule demands of a token (all of the one list, one of the other), what it grants, and what is missing."""
+    """What the rule demands of a token, in words and as plain lists; what it grants, and what is missing.
 
+    Of the plain lists all of the one and one of the other are demanded; scopes in groups are in the words only.
+    """
+
+    demanded: str
     all_of: tuple[str, ...]
     any_of: tuple[str, ...]
     granted: tuple[str, ...]

@@ -17,7 +17,7 @@ from gateway.explain.proving import failed_proof, proving
 from gateway.explain.remedies import changes
 from gateway.explain.verifying import verify_facts
 from gateway.explain.words import shown
-from gateway.policy.decision import Allow
+from gateway.policy.decision import Allow, describe_scopes
 from gateway.policy.denial import Denial, Reason, refuse
 from gateway.policy.model import RequestHead, Route, Rule
 from gateway.policy.paths import query_keys
@@ -160,7 +160,8 @@ def _scopes(findings: Findings) -> Scopes | None:
         return None
     granted = () if verified is None else verified.claims.scopes
     missing = outcome.scopes_missing if isinstance(outcome, Denial) else ()
-    return Scopes(route.rule.all_of, route.rule.any_of, granted, missing)
+    rule = route.rule
+    return Scopes(describe_scopes(rule), rule.all_of, rule.any_of, granted, missing)
 
 
 def _destination(config: GatewayConfig, route: Route | None) -> str:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from gateway.policy.conditions import compare
 from gateway.policy.denial import Denial, Reason, unmet
 from gateway.policy.model import Claims, Proof, Rule
+from gateway.policy.scopes import ScopeGroup, lacking
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Evidence(NamedTuple):
 
 ALLOW = Allow()
 NO_EVIDENCE = Evidence()
+_MATCHING = {"hierarchic": "or a scope above", "wildcard": "or a wildcard for it"}
 CONDITIONS = "conditions"
 """The check of client and claims."""
 
@@ -96,29 +98,28 @@ def _step_up(rule: Rule, check: str, expected: str, found: str) -> Denial:
 
 def _decide_scopes(rule: Rule, claims: Claims) -> Allow | Denial:
     granted = claims.scope_set
-    if granted.issuperset(rule.all_of) and not (rule.any_of and granted.isdisjoint(rule.any_of)):
+    plain = rule.compares_plainly and granted.issuperset(rule.all_of)
+    if plain and not (rule.any_of and granted.isdisjoint(rule.any_of)):
+        # The usual form of a rule and a token that is let in, at once: what follows would find the same.
+        return ALLOW
+    missing = missing_scopes(rule, granted)
+    if not missing:
         return ALLOW
     denial = unmet(Reason.SCOPE_INSUFFICIENT, "scopes", describe_scopes(rule), " ".join(claims.scopes) or "none")
     return replace(
         denial,
         scopes_required=rule.scopes_named,
-        scopes_missing=missing_scopes(rule, granted),
+        scopes_missing=missing,
     )
 
 
 def missing_scopes(rule: Rule, granted: frozenset[str]) -> tuple[str, ...]:
     """The scopes with which the rule's demand would be met, alternatives included; none where it is met."""
-    missing = [scope for scope in rule.all_of if scope not in granted]
-    if granted.isdisjoint(rule.any_of):
-        missing.extend(rule.any_of)
-    return tuple(dict.fromkeys(missing))
+    return tuple(dict.fromkeys(lacking(rule.scope_terms, rule.held(granted))))
 
 
 def describe_scopes(rule: Rule) -> str:
     """The rule's scopes in words: `all of a b and one of c d`."""
-    parts = []
-    if rule.all_of:
-        parts.append(" ".join(rule.all_of) if len(rule.all_of) == 1 else f"all of {' '.join(rule.all_of)}")
-    if rule.any_of:
-        parts.append(f"one of {' '.join(rule.any_of)}")
-    return " and ".join(parts)
+    groups = [ScopeGroup("all", rule.all_of), ScopeGroup("any", rule.any_of), *rule.nested]
+    words = " and ".join(str(group) for group in groups if group.terms)
+    return words if rule.scope_match == "exact" else f"{words}, {_MATCHING[rule.scope_match]}"

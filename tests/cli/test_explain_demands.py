@@ -153,3 +153,31 @@ def test_where_no_scope_is_demanded_none_is_spoken_of(tmp_path: Path) -> None:
     found = explained(file, "GET /a", {"client_id": "batch"})
     assert found["allowed"]
     assert set(facts(found)) == {"route issuers", "client"}
+
+
+NESTED: list[Route] = [
+    {
+        "id": "a",
+        "path": "/a",
+        "scopes": {"any": ["admin", {"all": ["jobs.read", "jobs.run"]}]},
+        "scope_match": "hierarchic",
+        "upstream": "api",
+    }
+]
+
+
+@pytest.mark.parametrize(
+    ("scope", "reason", "told"),
+    [
+        ("jobs", None, ""),
+        ("jobs.read", "scope_insufficient", "ask the issuer https://main.example for scope admin"),
+        ("x", "scope_insufficient", "ask the issuer https://main.example for scope admin"),
+    ],
+)
+def test_nested_scopes_are_told_in_words_with_the_fewest_that_help(
+    tmp_path: Path, scope: str, reason: str | None, told: str
+) -> None:
+    found = explained(write(tmp_path, NESTED), "GET /a", {"scope": scope})
+    assert found["verdict"]["reason"] == reason
+    assert found["scopes"]["demanded"] == "one of admin (all of jobs.read jobs.run), or a scope above"
+    assert advice(found) == told

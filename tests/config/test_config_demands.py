@@ -1,6 +1,11 @@
 """What a route demands: how it is read, and every fault of it at its place."""
 
+from typing import Any
+
 import pytest
+
+from gateway import build_rule
+from gateway.config.schema import schema
 
 from .gateway_samples import UP_TO_ROUTES, config, faults
 
@@ -123,3 +128,71 @@ def test_where_several_issuers_are_taken_clients_are_told_by_issuer() -> None:
     ]
     assert faults(f"{two}  - {{id: a, path: /a, upstream: api, clients: {{main: [x]}}}}\n") == []
     assert faults(f"{two}  - {{id: a, path: /a, upstream: api, issuers: [main], clients: [x]}}\n") == []
+
+
+# Scopes
+
+
+def test_scopes_may_be_nested() -> None:
+    found = config(
+        f"{UP_TO_ROUTES}  - {{id: a, path: /a, upstream: api, scopes: {{any: [a, {{all: [b, {{any: [c]}}]}}]}}}}\n"
+    )
+    (route,) = found.routes
+    rule = build_rule.rule(route, found.issuers)
+    assert (rule.all_of, rule.any_of) == ((), ())
+    assert list(map(str, rule.nested)) == ["one of a (all of b (one of c))"]
+    assert rule.scope_match == "exact"
+
+
+@pytest.mark.parametrize(
+    ("scopes", "all_of", "any_of", "nested"),
+    [
+        ("[a, b]", "a b", "", []),
+        ("{any: [a, b]}", "", "a b", []),
+        ("[a, {any: [b, c]}]", "a", "", ["one of b c"]),
+        ("{all: [a, {all: [b], any: [c, d]}], any: [e, f]}", "a", "e f", ["all of b (one of c d)"]),
+        ("{all: [a], any: [e, {all: [f, g]}]}", "a", "", ["one of e (all of f g)"]),
+    ],
+)
+def test_plain_scopes_stay_plain_beside_nested_ones(scopes: str, all_of: str, any_of: str, nested: list[str]) -> None:
+    found = config(f"{UP_TO_ROUTES}  - {{id: a, path: /a, upstream: api, scopes: {scopes}}}\n")
+    rule = build_rule.rule(found.routes[0], found.issuers)
+    assert (rule.all_of, rule.any_of) == (tuple(all_of.split()), tuple(any_of.split()))
+    assert list(map(str, rule.nested)) == nested
+
+
+@pytest.mark.parametrize(
+    ("scopes", "expected"),
+    [
+        ("[a, {}]", "scopes[1]: must not be empty: write {all: [...]} or {any: [...]}"),
+        ("[a, {any: []}]", "scopes[1].any: must be a list of at least one scope"),
+        ("[a, {any: b}]", "scopes[1].any: must be a list of at least one scope"),
+        ("[a, {one: [b]}]", "scopes[1].one: unknown key: known keys are: all, any"),
+        ("[a, {anny: [b]}]", "scopes[1].anny: unknown key: did you mean 'any'?"),
+        ("[{any: [b, b]}]", "scopes[0].any[1]: 'b' is listed twice: keep one"),
+        (
+            "[{any: [b, {all: [c, 7]}]}]",
+            "scopes[0].any[1].all[1]: must be a scope, or {all: [...]} or {any: [...]}, not 7",
+        ),
+        ("[{any: [b, c d]}]", "scopes[0].any[1]: 'c d' holds a blank: write each scope as its own item of the list"),
+        ("{any: [a, [b]]}", "scopes.any[1]: must be a string, not a list"),
+    ],
+)
+def test_every_fault_of_nested_scopes_is_told_at_its_place(scopes: str, expected: str) -> None:
+    assert of_route(f"path: /a, upstream: api, scopes: {scopes}") == [f"routes[0].{expected}"]
+
+
+def test_how_scopes_match_is_said_where_scopes_are_demanded() -> None:
+    assert of_route("path: /a, upstream: api, clients: [x], scope_match: wildcard") == [
+        "routes[0].scope_match: has no effect without scopes: list some, or remove scope_match"
+    ]
+    assert of_route("path: /a, upstream: api, scopes: [x], scope_match: prefix") == [
+        "routes[0].scope_match: must be 'exact', 'hierarchic' or 'wildcard', not 'prefix'"
+    ]
+
+
+def test_editors_complete_nested_scopes() -> None:
+    whole: Any = schema()
+    section = whole["$defs"]["RouteConfig"]["properties"]["scopes"]["anyOf"][1]
+    (_, inner) = section["properties"]["any"]["items"]["anyOf"]
+    assert set(section["properties"]) == set(inner["properties"]) == {"all", "any"}

@@ -1,5 +1,6 @@
 """The one decision."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given, strategies as st
 from gateway.policy.decision import ALLOW, NO_EVIDENCE, Evidence, decide, describe_scopes
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.model import Claims, Proof, Rule
+from gateway.policy.scopes import ScopeGroup
 
 from .policy_case import CLAIMS, reason
 
@@ -77,6 +79,92 @@ def test_the_detail_says_what_is_demanded_and_what_is_granted() -> None:
 )
 def test_a_rule_s_scopes_are_told_in_words(rule: Rule, words: str) -> None:
     assert describe_scopes(rule) == words
+
+
+BOTH = ScopeGroup("all", ("b", "c"))
+NESTED = (ScopeGroup("any", ("a", BOTH)),)
+
+
+@pytest.mark.parametrize(
+    ("rule", "granted", "missing"),
+    [
+        (Rule(nested=NESTED), "a", ""),
+        (Rule(nested=NESTED), "b c", ""),
+        (Rule(nested=NESTED), "b", "a c"),
+        (Rule(nested=NESTED), "", "a b c"),
+        (Rule(all_of=("x",), nested=NESTED), "a", "x"),
+        (Rule(all_of=("x",), nested=NESTED), "x c", "a b"),
+        (Rule(all_of=("x",), any_of=("y", "z"), nested=NESTED), "x z b c", ""),
+        (Rule(all_of=("x",), any_of=("y", "z"), nested=NESTED), "x a", "y z"),
+        (Rule(nested=(BOTH, ScopeGroup("any", ("d", "b")))), "b", "c"),
+        (Rule(all_of=("jobs.read",), scope_match="hierarchic"), "jobs", ""),
+        (Rule(all_of=("jobs.read",), scope_match="hierarchic"), "jobs.read", ""),
+        (Rule(all_of=("jobs.read",), scope_match="hierarchic"), "jobs.read.all", "jobs.read"),
+        (Rule(all_of=("jobs.read",), scope_match="hierarchic"), "job jobs.* Jobs", "jobs.read"),
+        (Rule(all_of=("jobs:a/b",), scope_match="hierarchic"), "jobs:a", ""),
+        (Rule(all_of=(".jobs",), scope_match="hierarchic"), "jobs", ".jobs"),
+        (Rule(any_of=("jobs.read", "x"), scope_match="wildcard"), "jobs.*", ""),
+        (Rule(any_of=("jobs.read.all", "x"), scope_match="wildcard"), "jobs.*", ""),
+        (Rule(all_of=("jobs.read",), scope_match="wildcard"), "jobs * jobs.r* *.read jobs.read.*", "jobs.read"),
+        (Rule(all_of=("jobs.read",)), "jobs jobs.*", "jobs.read"),
+        (Rule(nested=NESTED, scope_match="wildcard"), "c b", ""),
+    ],
+)
+def test_scopes_may_be_nested_and_grant_others_where_the_rule_says_so(rule: Rule, granted: str, missing: str) -> None:
+    outcome = decide(replace(rule, issuers=LOCAL), Evidence(holding(*granted.split())))
+    found = outcome.scopes_missing if isinstance(outcome, Denial) else ()
+    assert found == tuple(missing.split())
+
+
+def test_a_rule_names_its_nested_scopes_once_and_in_words() -> None:
+    rule = Rule(all_of=("x",), any_of=("y", "a"), nested=NESTED, scope_match="hierarchic")
+    assert rule.scopes_named == ("x", "y", "a", "b", "c")
+    assert describe_scopes(rule) == "x and one of y a and one of a (all of b c), or a scope above"
+    assert describe_scopes(Rule(all_of=("x",), scope_match="wildcard")) == "x, or a wildcard for it"
+
+
+def satisfied(term: str | ScopeGroup, granted: frozenset[str]) -> bool:
+    """What nested scopes mean, by the book."""
+    if isinstance(term, str):
+        return term in granted
+    inner = [satisfied(each, granted) for each in term.terms]
+    return all(inner) if term.kind == "all" else any(inner)
+
+
+_terms = st.recursive(
+    st.sampled_from("abcd"),
+    lambda inner: st.builds(
+        ScopeGroup, st.sampled_from(["all", "any"]), st.lists(inner, min_size=1, max_size=3).map(tuple)
+    ),
+    max_leaves=8,
+)
+_groups = _terms.filter(lambda term: isinstance(term, ScopeGroup))
+
+
+@given(_groups, st.frozensets(st.sampled_from("abcd")))
+def test_nested_scopes_are_decided_by_the_book_and_what_is_missing_would_do(
+    group: ScopeGroup, granted: frozenset[str]
+) -> None:
+    outcome = decide(Rule(issuers=LOCAL, nested=(group,)), Evidence(holding(*granted)))
+    assert (outcome is ALLOW) is satisfied(group, granted)
+    if isinstance(outcome, Denial):
+        assert satisfied(group, granted.union(outcome.scopes_missing))
+
+
+@given(
+    st.lists(st.sampled_from("abc"), unique=True).map(tuple),
+    st.lists(st.sampled_from("abc"), unique=True).map(tuple),
+    st.frozensets(st.sampled_from("abc")),
+)
+def test_plain_lists_mean_the_same_as_groups_of_them(
+    all_of: tuple[str, ...], any_of: tuple[str, ...], granted: frozenset[str]
+) -> None:
+    groups = [ScopeGroup("all", all_of)] if all_of else []
+    groups += [ScopeGroup("any", any_of)] if any_of else []
+    evidence = Evidence(holding(*granted))
+    plain = decide(Rule(issuers=LOCAL, all_of=all_of, any_of=any_of), evidence)
+    nested = decide(Rule(issuers=LOCAL, nested=tuple(groups)), evidence)
+    assert getattr(plain, "scopes_missing", ()) == getattr(nested, "scopes_missing", ())
 
 
 def test_a_public_route_asks_for_nothing() -> None:

@@ -118,3 +118,35 @@ async def test_another_issuers_client_of_the_same_name_stays_out(start: Start) -
     gate = await start(routes=CONDITIONAL)
     token = mint(claims(iss=OTHER_ISSUER), key=rsa_key("other"))
     assert await ask(gate, "GET /some", token) == (403, "claim_condition_failed")
+
+
+SCOPED: list[dict[str, Any]] = [
+    {"id": "nested", "path": "/nested", "scopes": {"any": ["admin", {"all": ["a.read", "b"]}]}, "upstream": "api"},
+    {"id": "below", "path": "/below", "scopes": ["a.read"], "scope_match": "hierarchic", "upstream": "api"},
+    {"id": "stars", "path": "/stars", "scopes": ["a.read"], "scope_match": "wildcard", "upstream": "api"},
+    {"id": "exact", "path": "/exact", "scopes": ["a.read"], "upstream": "api"},
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "scope", "missing"),
+    [
+        ("/nested", "admin", None),
+        ("/nested", "b a.read", None),
+        ("/nested", "a.read", ["admin", "b"]),
+        ("/nested", "a b", ["admin", "a.read"]),
+        ("/below", "a", None),
+        ("/below", "a.*", ["a.read"]),
+        ("/stars", "a.*", None),
+        ("/stars", "a", ["a.read"]),
+        ("/stars", "*", ["a.read"]),
+        ("/exact", "a a.*", ["a.read"]),
+    ],
+)
+async def test_scopes_are_nested_and_grant_others_as_the_route_says(
+    start: Start, path: str, scope: str, missing: list[str] | None
+) -> None:
+    gate = await start(routes=SCOPED)
+    answer = await gate.ask(request(f"GET {path}", gate.bearer(of(scope=scope))))
+    assert answer.status == (200 if missing is None else 403)
+    assert missing is None or json.loads(answer.body)["scopes_missing"] == missing
