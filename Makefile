@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 INTEROP := tests/interop/node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow fuzz coverage check format schema interop bench bench-issuer bench-growth bench-kids profile clean
+.PHONY: help install demo test processes slow fuzz coverage check format schema interop bench bench-issuer bench-growth bench-kids profile clean
 
 help: ## show these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ test: $(INSTALLED) ## the test suite, on two cores
 
 interop: $(INSTALLED) $(INTEROP) ## tests with the OAuth software of others, in Python and for Node
 	$(BIN)/python -m pytest -m interop
+
+processes: $(INSTALLED) ## tests that start the commands as a user does, and stop, reload and kill them
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'processes and not slow'
 
 slow: $(INSTALLED) ## long and large tests: 2 GiB bodies, memory
 	$(BIN)/python -m pytest -m slow --timeout=600

@@ -1,0 +1,27 @@
+"""Which tests belong to a suite of their own, that `make test` leaves out so as to stay short."""
+
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+SUITES = {
+    "interop": ["interop"],
+    "processes": [
+        "supervisor",
+        "cli/test_demo.py",
+        "client/test_issuer_and_token_commands.py",
+        "docs/test_readme.py",
+        "gateway/wire/test_key_rotation.py",
+        "gateway/wire/test_process.py",
+        "issuer/test_issuer_reloading.py",
+    ],
+}
+_SUITE_OF = {HERE / place: suite for suite, places in SUITES.items() for place in places}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for place in (item.path, *item.path.parents):
+            if place in _SUITE_OF:
+                item.add_marker(_SUITE_OF[place])
