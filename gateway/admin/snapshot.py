@@ -177,6 +177,8 @@ class ReloadSnapshot:
     """How the configuration was taken anew; times in seconds since the epoch.
 
     Attributes:
+        pid: of the process that takes it.
+        pid_started: when that was started, in clock ticks since the system's start, which tells it from others.
         began: reloads that have begun.
         ended: of these, those that are over.
         ended_at: when the last one was, None where there was none.
@@ -185,6 +187,8 @@ class ReloadSnapshot:
         errors: why the last one was refused, line by line; empty where it was not.
     """
 
+    pid: int
+    pid_started: int
     began: int
     ended: int
     ended_at: float | None

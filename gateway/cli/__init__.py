@@ -24,6 +24,7 @@ READER_GONE: Final = 141
 # The short lines stand here, not in the modules: to list them must not cost an import.
 COMMANDS: Final[Mapping[str, str]] = {
     "run": "Run the gateway.",
+    "reload": "Have the running gateway take its configuration anew.",
     "check": "Check a configuration and report every error in it.",
     "test": "Test the rules: cases of who asks for what, and what has to come of it.",
     "diff": "Tell which requests a change of the rules lets in or keeps out.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import Final, Literal, get_args
 from gateway.admin.snapshot import ReloadSnapshot
 from gateway.starting import StartError
 from gateway.supervisor.generation import Generation
+from gateway.supervisor.process import started
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +68,8 @@ class Reloads:
     def snapshot(self) -> ReloadSnapshot:
         """For the operator."""
         return ReloadSnapshot(
+            pid=os.getpid(),
+            pid_started=started(os.getpid()) or 0,
             began=self._began,
             ended=self._outcomes.total(),
             ended_at=self._ended_at,

@@ -62,7 +62,7 @@ SNAPSHOT = Snapshot(
     tls=TlsSnapshot(loaded_at=1.0, expires_at=2.0, error=None, handshake_failures=0, last_failure=None),
     credentials=(CredentialsSnapshot("c", 1.0, 2.0, None, None),),
     workers=(WorkerSnapshot(worker=1, pid=7, generation=1, state="ready", started_at=1.0, connections=1),),
-    reload=ReloadSnapshot(1, 1, 1.0, 1.0, {"swapped": 1, "replaced": 0, "unchanged": 0, "refused": 0}, errors=()),
+    reload=ReloadSnapshot(7, 1, 1, 1, 1.0, 1.0, {"swapped": 1, "replaced": 0, "unchanged": 0, "refused": 0}, errors=()),
 )
 
 
