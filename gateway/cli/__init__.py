@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Mapping
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any, Final
 
 import click
@@ -28,6 +29,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "check": "Check a configuration and report every error in it.",
     "test": "Test the rules: cases of who asks for what, and what has to come of it.",
     "diff": "Tell which requests a change of the rules lets in or keeps out.",
+    "import": "Write routes from a description of the API.",
     "explain": "Explain the decision on a request, step by step.",
     "token": "Obtain a token from an issuer.",
     "logs": "Search, follow and summarise the access log.",
@@ -35,6 +37,12 @@ COMMANDS: Final[Mapping[str, str]] = {
     "issuer": "Operate the embedded authorization server.",
     "demo": "Try it: issuer, sample API and gateway in one terminal.",
 }
+
+
+def identifier(name: str) -> str:
+    """What a command is called in Python: `hash_secret` for hash-secret, `import_` for import."""
+    plain = name.replace("-", "_")
+    return f"{plain}_" if iskeyword(plain) else plain
 
 
 class LazyCommand(RichCommand):
@@ -46,7 +54,7 @@ class LazyCommand(RichCommand):
 
     def load(self) -> click.Command:
         """Import the command's module and return its click object."""
-        module, attribute = import_module(f"{__name__}.{self._module}"), str(self.name).replace("-", "_")
+        module, attribute = import_module(f"{__name__}.{self._module}"), identifier(str(self.name))
         command = getattr(module, attribute)
         assert isinstance(command, click.Command), f"{module.__name__}.{attribute} is no click command"  # noqa: S101 - a bug of ours, not an input
         return command
@@ -94,7 +102,7 @@ def _flush_or_discard() -> None:
 
 @click.group(
     cls=Root,
-    commands={name: LazyCommand(name, line, name) for name, line in COMMANDS.items()},
+    commands={name: LazyCommand(name, line, identifier(name)) for name, line in COMMANDS.items()},
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="scopegate")

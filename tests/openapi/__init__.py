@@ -1,0 +1,1 @@
+"""OpenAPI files become routes, and are held against routes."""
