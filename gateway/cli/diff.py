@@ -13,8 +13,9 @@ from gateway.cli.check import BAD_CONFIGURATION, examine
 from gateway.cli.plain_table import print_table
 from gateway.explain.grounds import lay
 from gateway.prove.difference import Change, Difference, compare
-from gateway.prove.telling import caller_in_words, difference_as_json, verdict_in_words
+from gateway.prove.telling import difference_as_json
 from gateway.prove.verdicts import Policy
+from gateway.prove.words import request_in_words, verdict_in_words
 
 FINDINGS: Final = 1
 _FAILS: Final = {
@@ -70,7 +71,7 @@ def _show(found: Difference) -> None:
             (
                 finding.change,
                 ",".join(finding.methods),
-                f"{finding.witness.method} {finding.witness.target} {caller_in_words(finding.witness.caller)}",
+                request_in_words(finding.witness),
                 verdict_in_words(finding.before),
                 verdict_in_words(finding.after),
             )

@@ -6,9 +6,13 @@ whatever is told of one was found by the table's own `match` and the gateway's o
 
 Where a rule or route says what is not known here, nothing is claimed: it is `unproven`, which is never a yes.
 
+    places      one host and path of every kind that routes tell apart
     paths       one path of every kind that the templates tell apart
     segments    one text of every kind that literals and patterns at one place tell apart
-    callers     one token of every kind that the rules tell apart, and what of a rule is beyond this
+    callers     one token of every kind that the rules tell apart (scope_sets: the fewest scopes that meet a rule)
+    beyond      what of rules, routes and issuers nothing is claimed of
     verdicts    the verdict on one request: match, take, check, decide
     difference  which kinds of request two tables answer differently
+    proofs      what is doubtful in one table: who never matches, who overlaps (templates), what is left open
+    telling     all that as JSON, and requests in words
 """

@@ -8,15 +8,16 @@ from typing import Any
 
 from gateway.policy.denial import Denial
 from gateway.policy.model import CLIENT_CLAIMS, SCOPE_CLAIMS, PathVariable, Route, Rule, TrustedIssuer
+from gateway.prove.scope_sets import has_too_many
 
 _RULE = frozenset(
     {
         *("public", "deny", "issuers", "asks", "all_of", "any_of", "require_proof", "acr", "max_age", "token_from"),
-        *("clients", "conditions"),
+        *("clients", "conditions", "nested", "scope_match"),
     }
 )
 _ROUTE = frozenset(
-    {"id", "path", "methods", "rule", "upstream", "forward_token", "allow_in_path", "websocket", "max_body"}
+    {"id", "path", "methods", "rule", "upstream", "forward_token", "allow_in_path", "websocket", "max_body", "hosts"}
 )
 _ISSUER = frozenset({"name", "issuer", "audiences", "client_claims", "scope_claims", "scope_prefix", "kept_claims"})
 _READ_ELSEWHERE = frozenset(
@@ -79,6 +80,8 @@ def _beyond_rule(rule: Rule) -> frozenset[str]:
     beyond = _set_beyond(rule, fields(rule), _RULE)
     if any(each.claim.partition(".")[0] in _READ_ELSEWHERE for each in rule.conditions):
         beyond |= {"conditions"}
+    if has_too_many(rule):
+        beyond |= {"scopes"}
     return beyond
 
 

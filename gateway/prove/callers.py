@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from gateway.policy.conditions import segment
 from gateway.policy.model import ClaimValue, PathVariable, Proof, Rule, TokenFrom, TrustedIssuer
+from gateway.prove.scope_sets import fewest_scopes
 from gateway.prove.verdicts import NOW, Caller
 
 LIFETIME = 3600
@@ -66,7 +67,7 @@ class _Respects:
         self._ages = _between({rule.max_age for rule in rules if rule.max_age is not None})
         self._values = self._values_of(rules)
         self._single: dict[str, list[object]] = {
-            "scopes": [(), *(scopes for rule in rules for scopes in _fewest(rule)), _all_scopes(rules)],
+            "scopes": [(), *(scopes for rule in rules for scopes in fewest_scopes(rule))],
             "proof": [None, *(rule.require_proof for rule in rules)],
             "acr": [None, *(acr for rule in rules for acr in rule.acr)],
             "age": [None, *self._ages],
@@ -93,7 +94,7 @@ class _Respects:
             issuer=issuer,
             audience=min(issuer.audiences, default=""),
             client=allowed[0] if allowed else OTHER,
-            scopes=next(_fewest(rule)),
+            scopes=fewest_scopes(rule)[0],
             proof=rule.require_proof,
             acr=rule.acr[0] if rule.acr else None,
             age=None if rule.max_age is None else self._ages[0],
@@ -114,18 +115,6 @@ class _Respects:
 
     def _value(self, value: ClaimValue | PathVariable) -> ClaimValue | None:
         return segment(self._path, value.at) if isinstance(value, PathVariable) else value
-
-
-def _fewest(rule: Rule) -> Iterator[tuple[str, ...]]:
-    """The fewest scopes that meet a rule, in every way."""
-    for scope in rule.any_of:
-        yield tuple(dict.fromkeys((*rule.all_of, scope)))
-    if not rule.any_of:
-        yield rule.all_of
-
-
-def _all_scopes(rules: list[Rule]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(scope for rule in rules for scope in rule.scopes_named))
 
 
 def _between(bounds: set[float]) -> list[float]:

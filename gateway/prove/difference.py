@@ -8,10 +8,9 @@ from enum import StrEnum
 
 from gateway.policy.denial import Denial
 from gateway.policy.model import Route, TrustedIssuer
-from gateway.policy.paths import Oddity
 from gateway.prove.beyond import NOT_OF_HEADS, by_path, issuer_doubts, rule_doubts, table_doubts
 from gateway.prove.callers import callers
-from gateway.prove.paths import paths
+from gateway.prove.places import places
 from gateway.prove.segments import TooManyKindsError
 from gateway.prove.verdicts import Caller, Policy, Request, Verdict, head_of, verdict
 
@@ -95,10 +94,9 @@ class _Comparison:
             return
         self.unproven.extend(issuer_doubts(self.old.issuers, self.new.issuers))
         self.unproven.extend(table_doubts(self.old.table.routes, self.new.table.routes))
-        oddities: frozenset[Oddity] = frozenset().union(*(route.allow_in_path for route in routes))
         try:
-            for target in paths([route.path for route in routes], oddities):
-                self._compare(target)
+            for place in places(list(dict.fromkeys(routes))):
+                self._compare(Request("", place.target, host=place.host))
         except TooManyKindsError:
             self.unproven.append("there are more kinds of path than can be tried: the rest was not compared")
 
@@ -106,12 +104,14 @@ class _Comparison:
         for finding, methods in self._found.values():
             yield Finding(finding.change, finding.before, finding.after, tuple(sorted(methods)), finding.witness)
 
-    def _compare(self, target: str) -> None:
-        """All methods of one path."""
-        head = head_of("", target)
+    def _compare(self, request: Request) -> None:
+        """All methods of one place."""
+        head = head_of(request)
         if isinstance(head, Denial):
             return
-        fitting = (*self.old.table.candidates(head.path), *self.new.table.candidates(head.path))
+        fitting = [
+            route for policy in (self.old, self.new) for route in policy.table.candidates(head.path, request.host)
+        ]
         for method in sorted({method for route in fitting for method in route.methods}):
             self.kinds += 1
             asked = head._replace(method=method)
@@ -120,7 +120,7 @@ class _Comparison:
                 continue
             if self._is_same(before, after):
                 continue
-            self._try(Request(method, target), head.path, before, after)
+            self._try(request._replace(method=method), head.path, before, after)
 
     def _is_same(self, before: Route | Denial, after: Route | Denial) -> bool:
         """Whether no token can tell two routes apart."""

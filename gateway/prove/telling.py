@@ -1,67 +1,12 @@
-"""Requests, verdicts and findings in words, and as JSON: a witness is told so that it can be sent."""
+"""What was found, as JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from gateway.policy.denial import Denial
 from gateway.prove.difference import Difference, Finding
-from gateway.prove.verdicts import NOW, Caller, Request, Verdict
-
-_TIMES = ("iat", "exp", "auth_time")
-_SAID_ELSEWHERE = frozenset({"iss", "aud", "sub", "scope", "cnf", *_TIMES})
-
-
-def claims_at(payload: Mapping[str, object], now: float) -> dict[str, object]:
-    """The claims of a token that is of the same kind at `now`, seconds since the epoch."""
-    shift = int(now) - NOW
-    moved = {name: value + shift for name in _TIMES if isinstance(value := payload.get(name), int | float)}
-    return {**payload, **moved}
-
-
-def caller_in_words(caller: Caller) -> str:
-    """Such as `with a token of https://one.example, scope a b`."""
-    payload = caller.payload
-    if payload is None:
-        return "without a token"
-    parts = [f"with a token of {payload['iss']}"]
-    parts += [f"for {payload['aud']}"]
-    parts += [f"{name} {payload[name]}" for name in payload if name not in _SAID_ELSEWHERE and name != "client_id"]
-    parts += [f"scope {payload['scope']}" if "scope" in payload else "no scope"]
-    if isinstance(payload.get("auth_time"), int | float):
-        parts.append(f"authenticated {NOW - payload['auth_time']:.0f} s ago")  # type: ignore[operator]
-    parts += [f"bound by {proof}" for proof in sorted(caller.proofs)]
-    if caller.place is not None:
-        parts.append(f"in the {caller.place}")
-    return ", ".join(parts)
-
-
-def verdict_in_words(verdict: Verdict) -> str:
-    """Such as `read-jobs: scope_insufficient`, or `no_route` where there is none."""
-    return str(verdict) if verdict.route is None else f"{verdict.route.id}: {verdict}"
-
-
-def request_as_json(request: Request, now: float) -> dict[str, Any]:
-    """All that is needed to send it."""
-    caller = request.caller
-    return {
-        "method": request.method,
-        "path": request.target,
-        "claims": None if caller.payload is None else claims_at(caller.payload, now),
-        "proofs": sorted(caller.proofs),
-        "token_in": None if caller.place is None else str(caller.place),
-    }
-
-
-def verdict_as_json(verdict: Verdict) -> dict[str, Any]:
-    """The decision, and the route that made it."""
-    return {
-        "decision": "allow" if verdict.allowed else "deny",
-        "reason": verdict.outcome.reason.value if isinstance(verdict.outcome, Denial) else None,
-        "route": None if verdict.route is None else verdict.route.id,
-        "upstream": None if verdict.route is None else verdict.route.upstream,
-    }
+from gateway.prove.proofs import Doubt
+from gateway.prove.words import request_as_json, verdict_as_json
 
 
 def finding_as_json(finding: Finding, now: float) -> dict[str, Any]:
@@ -81,4 +26,14 @@ def difference_as_json(found: Difference, now: float) -> dict[str, Any]:
         "findings": [finding_as_json(finding, now) for finding in found.findings],
         "unproven": list(found.unproven),
         "kinds": found.kinds,
+    }
+
+
+def doubt_as_json(doubt: Doubt, now: float) -> dict[str, Any]:
+    """What is doubtful, and a request that shows it."""
+    return {
+        "kind": doubt.kind.value,
+        "route": doubt.route.id,
+        "message": doubt.message,
+        "witness": None if doubt.witness is None else request_as_json(doubt.witness, now),
     }

@@ -23,7 +23,6 @@ NOW = 1_700_000_000
 
 HOST = "api.example"
 
-_ORIGIN = f"https://{HOST}"
 _TOKEN = b"TOKEN"
 
 
@@ -60,11 +59,18 @@ class Request(NamedTuple):
         method: of it.
         target: its path, in the form in which it is sent.
         caller: who sends it.
+        host: its Host field.
     """
 
     method: str
     target: str
     caller: Caller = Caller()
+    host: str = HOST
+
+    @property
+    def origin(self) -> str:
+        """Of the page that sends it, where a browser does."""
+        return f"https://{self.host}"
 
 
 class Verdict(NamedTuple):
@@ -89,34 +95,34 @@ class Verdict(NamedTuple):
 
 def verdict(policy: Policy, request: Request, now: float = NOW) -> Verdict:
     """What the gateway would answer to a request, if its token were signed by the issuer that it names."""
-    head = head_of(request.method, request.target, request.caller)
+    head = head_of(request)
     if isinstance(head, Denial):
         return Verdict(head)
     route = policy.table.match(head)
     if isinstance(route, Denial):
         return Verdict(route)
-    return Verdict(_outcome(policy, route, head, request.caller, now), route)
+    return Verdict(_outcome(policy, route, head, request, now), route)
 
 
-def head_of(method: str, target: str, caller: Caller | None = None) -> RequestHead | Denial:
+def head_of(request: Request) -> RequestHead | Denial:
     """The head that the gateway would read; a Denial where the target is of a form that no route takes."""
-    canonical = canonical_target(target)
+    canonical = canonical_target(request.target)
     if isinstance(canonical, Denial):
         return canonical
-    authorization, fields = _placed(caller or Caller())
+    authorization, fields = _placed(request.caller, request.origin)
     return RequestHead(
-        method=method,
-        target=target,
+        method=request.method,
+        target=request.target,
         path=canonical.path,
         query=canonical.query,
         oddities=canonical.oddities,
-        host=HOST,
+        host=request.host,
         authorization=authorization,
         fields=fields,
     )
 
 
-def _placed(caller: Caller) -> tuple[tuple[bytes, ...], tuple[tuple[bytes, bytes], ...]]:
+def _placed(caller: Caller, origin: str) -> tuple[tuple[bytes, ...], tuple[tuple[bytes, bytes], ...]]:
     """Where the token is: in Authorization, in another field, or in a cookie that a page of this origin sends."""
     if caller.payload is None:
         return (), ()
@@ -125,23 +131,23 @@ def _placed(caller: Caller) -> tuple[tuple[bytes, ...], tuple[tuple[bytes, bytes
     if caller.place.kind == "header":
         return (), ((caller.place.name.encode(), _TOKEN),)
     cookie = caller.place.name.encode() + b"=" + _TOKEN
-    return (), ((b"Cookie", cookie), (b"Origin", _ORIGIN.encode()))
+    return (), ((b"Cookie", cookie), (b"Origin", origin.encode()))
 
 
-def _outcome(policy: Policy, route: Route, head: RequestHead, caller: Caller, now: float) -> Allow | Denial:
+def _outcome(policy: Policy, route: Route, head: RequestHead, request: Request, now: float) -> Allow | Denial:
     rule = route.rule
     without = decide(rule, NO_EVIDENCE)
     if not isinstance(without, Denial) or without.reason is not Reason.TOKEN_MISSING:
         return without
-    found = head if rule.token_from is None else as_authorization(head, rule.token_from, _ORIGIN)
+    found = head if rule.token_from is None else as_authorization(head, rule.token_from, request.origin)
     token = found if isinstance(found, Denial) else take_token(found)
     if isinstance(token, Denial):
         return token
-    payload = caller.payload or {}
+    payload = request.caller.payload or {}
     issuer = issuer_of(payload, by_iss(policy.issuers))
     if issuer is None:
         return unmet(Reason.ISSUER_UNTRUSTED, "issuer", "one that is trusted", str(payload.get("iss")))
     claims = check_claims(payload, issuer, now)
     if isinstance(claims, Denial):
         return claims
-    return decide(rule, Evidence(claims, caller.proofs, now, head.path))
+    return decide(rule, Evidence(claims, request.caller.proofs, now, head.path))

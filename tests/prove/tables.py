@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 from gateway.policy.model import ClaimCondition, ClaimValue, PathVariable, Route, Rule, TokenFrom, TrustedIssuer
 from gateway.policy.paths import Oddity
 from gateway.policy.routes import RouteTable
+from gateway.policy.scopes import ScopeGroup
 from gateway.prove.verdicts import NOW, Caller, Policy
 
 ISSUERS = tuple(
     TrustedIssuer(name, f"https://{name}.example", frozenset({"api"}), frozenset({"RS256"}), kept_claims=("tenant",))
     for name in ("one", "two")
 )
-SCOPES = ("a", "b", "c")
+SCOPES = ("a", "b", "a.x", "a.*")
 METHODS = ("GET", "POST")
 
 _SEGMENTS = st.sampled_from(["a", "b", "{}", "{}", "{:int}", "{:[a-z]+}", "{:[a-c0]}"])
@@ -42,6 +43,8 @@ def rules(draw: st.DrawFn) -> Rule:
         issuers=draw(st.sampled_from([frozenset({"one"}), frozenset({"one", "two"})])),
         all_of=draw(_SCOPES),
         any_of=draw(_SCOPES),
+        nested=draw(st.sampled_from([(), (), (), (ScopeGroup("any", ("b", ScopeGroup("all", ("a", "a.x")))),)])),
+        scope_match=draw(st.sampled_from(["exact", "exact", "hierarchic", "wildcard"])),
         require_proof=draw(st.sampled_from([None, None, None, "dpop"])),
         acr=draw(st.sampled_from([(), (), (), ("high",), ("high", "low")])),
         max_age=draw(st.sampled_from([None, None, None, 100.0, 200.0])),
@@ -59,6 +62,7 @@ def routes(draw: st.DrawFn, name: str) -> Route:
         methods=draw(st.sampled_from([frozenset({"GET"}), frozenset({"POST"}), frozenset(METHODS)])),
         rule=draw(rules()),
         upstream=draw(st.sampled_from(["up", "up", "down"])),
+        hosts=draw(st.sampled_from([(), (), (), ("a.example",), ("*.a.example", "b.example"), ("*.example",)])),
         allow_in_path=frozenset(draw(st.sampled_from([[], [], [], list(Oddity), [Oddity.PATH_PARAMETERS]]))),
     )
 
@@ -105,5 +109,6 @@ def every_caller() -> tuple[Caller, ...]:
     return tuple(found)
 
 
+EVERY_HOST = ("a.example", "x.a.example", "b.example", "y.example", "other.test")
 EVERY_REQUEST = tuple(every_request())
 EVERY_CALLER = every_caller()

@@ -9,10 +9,11 @@ from hypothesis import given, settings, strategies as st
 from gateway.policy.model import ClaimCondition, PathVariable, Route, Rule, TokenFrom
 from gateway.policy.paths import Oddity
 from gateway.policy.routes import RouteTable
+from gateway.policy.scopes import ScopeGroup
 from gateway.prove.difference import Change, compare, newly_allowed
 from gateway.prove.verdicts import Policy, Request, verdict
 
-from .tables import EVERY_CALLER, EVERY_REQUEST, ISSUERS, pairs
+from .tables import EVERY_CALLER, EVERY_HOST, EVERY_REQUEST, ISSUERS, pairs
 
 
 def change_of(old: Policy, new: Policy, request: Request) -> Change | None:
@@ -36,7 +37,7 @@ def test_all_that_changes_is_found_and_each_witness_is_answered_as_it_says(
     told = set(Change) if found.unproven else {finding.change for finding in found.findings}
     for method, target in dice.sample(EVERY_REQUEST, 40):
         for caller in dice.sample(EVERY_CALLER, 8):
-            assert change_of(old, new, Request(method, target, caller)) in {None, *told}
+            assert change_of(old, new, Request(method, target, caller, dice.choice(EVERY_HOST))) in {None, *told}
 
 
 def route(name: str, path: str, **terms: object) -> Route:
@@ -79,6 +80,7 @@ READ = route("read", "/jobs/{job}", all_of=("a",))
             {Change.ALLOWED},
         ),
         (replace(READ, upstream="down"), {Change.REROUTED}),
+        (replace(READ, hosts=("a.example",)), {Change.REFUSED}),
         (route("read", "/jobs/{job}", all_of=("a",), clients=frozenset({("one", "me")})), {Change.REFUSED}),
         (route("read", "/jobs/{job}", all_of=("a",), conditions=TENANT), {Change.REFUSED}),
         (route("read", "/jobs/{job}", deny=True), {Change.REFUSED}),
@@ -95,6 +97,12 @@ def test_a_change_of_order_is_a_change() -> None:
     (finding,) = compare(policy(narrow, wide), policy(wide, narrow)).findings
     assert (finding.change, finding.witness.target) == (Change.ALLOWED, "/jobs/any")
     assert (str(finding.before), str(finding.after)) == ("token_missing", "allow")
+
+
+def test_a_witness_is_at_a_host_that_the_route_takes() -> None:
+    before, after = replace(READ, hosts=("*.a.example",)), replace(READ, hosts=("*.a.example", "b.example"))
+    (finding,) = compare(policy(before), policy(after)).findings
+    assert (finding.change, finding.witness.host) == (Change.ALLOWED, "b.example")
 
 
 def test_the_methods_of_a_change_are_told_together() -> None:
@@ -124,6 +132,22 @@ def test_a_condition_on_a_claim_that_means_something_already_is_unproven() -> No
     after = route("read", "/jobs/{job}", all_of=("a",), conditions=(ClaimCondition("aud", ("api",)),))
     (unproven,) = newly_allowed(policy(READ), policy(after)).unproven
     assert unproven == "route read: what conditions lets in cannot be compared"
+
+
+def test_scopes_that_grant_others_are_tried() -> None:
+    before, after = (
+        route("read", "/jobs", all_of=("jobs.read",), scope_match=match) for match in ("exact", "hierarchic")
+    )
+    (finding,) = compare(policy(before), policy(after)).findings
+    assert finding.change is Change.ALLOWED
+    assert finding.witness.caller.payload is not None
+    assert finding.witness.caller.payload["scope"] == "jobs"
+
+
+def test_scopes_that_can_be_met_in_too_many_ways_are_unproven() -> None:
+    many = tuple(ScopeGroup("any", (f"a{at}", f"b{at}")) for at in range(9))
+    (unproven,) = newly_allowed(policy(READ), policy(route("read", "/jobs/{job}", nested=many))).unproven
+    assert unproven == "route read: what scopes lets in cannot be compared"
 
 
 def test_opaque_tokens_are_unproven() -> None:

@@ -8,8 +8,8 @@ from gateway import build
 from gateway.config.gateway_file import GatewayConfig, parse
 from gateway.policy.routes import RouteTable
 from gateway.prove.difference import Change, compare
-from gateway.prove.telling import claims_at
 from gateway.prove.verdicts import Policy, Request, Verdict
+from gateway.prove.words import claims_at
 
 from .conftest import Start
 from .gate import Gate, configuration
@@ -26,6 +26,7 @@ OLD = [
     USUAL | {"id": "step", "path": "/step", "acr": ["gold"], "max_age": "1h"},
     USUAL | {"id": "odd", "path": "/odd/{rest...}", "allow_in_path": ["path_parameters"]},
     USUAL | {"id": "partner", "path": "/partner", "issuers": ["other"]},
+    USUAL | {"id": "host", "path": "/host", "host": ["a.example", "*.b.example"]},
     {"id": "open", "path": "/open", "public": True, "upstream": "api"},
 ]
 CHANGES: dict[str, dict[str, Any]] = {
@@ -36,6 +37,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "step": {"acr": ["gold", "silver"], "max_age": "2h"},
     "odd": {"allow_in_path": ["encoded_slash", "empty_segments"]},
     "partner": {"issuers": ["other", "main"]},
+    "host": {"host": ["*.a.example", "*.b.example", "b.example"]},
     "open": {"public": False, "scopes": ["read"]},
 }
 NEW = [route | CHANGES[route["id"]] for route in OLD]
@@ -59,8 +61,8 @@ def sent(witness: Request) -> bytes:
         elif caller.place.kind == "header":
             fields = [f"{caller.place.name}: {token}"]
         else:
-            fields = [f"Cookie: {caller.place.name}={token}", "Origin: http://gate.example"]
-    return request(f"{witness.method} {witness.target}", *fields)
+            fields = [f"Cookie: {caller.place.name}={token}", f"Origin: http://{witness.host}"]
+    return request(f"{witness.method} {witness.target}", *fields, host=f"Host: {witness.host}")
 
 
 async def answers_as(gate: Gate, witness: Request, verdict: Verdict) -> None:

@@ -1,0 +1,70 @@
+"""Requests and verdicts in words, and as JSON: a witness is told so that it can be sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.policy.denial import Denial
+from gateway.prove.verdicts import HOST, NOW, Caller, Request, Verdict
+
+_TIMES = ("iat", "exp", "auth_time")
+_SAID_ELSEWHERE = frozenset({"iss", "aud", "sub", "scope", "cnf", *_TIMES})
+
+
+def claims_at(payload: Mapping[str, object], now: float) -> dict[str, object]:
+    """The claims of a token that is of the same kind at `now`, seconds since the epoch."""
+    shift = int(now) - NOW
+    moved = {name: value + shift for name in _TIMES if isinstance(value := payload.get(name), int | float)}
+    return {**payload, **moved}
+
+
+def caller_in_words(caller: Caller) -> str:
+    """Such as `with a token of https://one.example, scope a b`."""
+    payload = caller.payload
+    if payload is None:
+        return "without a token"
+    parts = [f"with a token of {payload['iss']}"]
+    parts += [f"for {payload['aud']}"]
+    parts += [f"{name} {payload[name]}" for name in payload if name not in _SAID_ELSEWHERE and name != "client_id"]
+    parts += [f"scope {payload['scope']}" if "scope" in payload else "no scope"]
+    if isinstance(payload.get("auth_time"), int | float):
+        parts.append(f"authenticated {NOW - payload['auth_time']:.0f} s ago")  # type: ignore[operator]
+    parts += [f"bound by {proof}" for proof in sorted(caller.proofs)]
+    if caller.place is not None:
+        parts.append(f"in the {caller.place}")
+    return ", ".join(parts)
+
+
+def request_in_words(request: Request) -> str:
+    """Such as `GET /jobs/any at api.example without a token`; no host where any will do."""
+    at = "" if request.host == HOST else f" at {request.host}"
+    return f"{request.method} {request.target}{at} {caller_in_words(request.caller)}"
+
+
+def verdict_in_words(verdict: Verdict) -> str:
+    """Such as `read-jobs: scope_insufficient`, or `no_route` where there is none."""
+    return str(verdict) if verdict.route is None else f"{verdict.route.id}: {verdict}"
+
+
+def request_as_json(request: Request, now: float) -> dict[str, Any]:
+    """All that is needed to send it."""
+    caller = request.caller
+    return {
+        "method": request.method,
+        "host": request.host,
+        "path": request.target,
+        "claims": None if caller.payload is None else claims_at(caller.payload, now),
+        "proofs": sorted(caller.proofs),
+        "token_in": None if caller.place is None else str(caller.place),
+    }
+
+
+def verdict_as_json(verdict: Verdict) -> dict[str, Any]:
+    """The decision, and the route that made it."""
+    return {
+        "decision": "allow" if verdict.allowed else "deny",
+        "reason": verdict.outcome.reason.value if isinstance(verdict.outcome, Denial) else None,
+        "route": None if verdict.route is None else verdict.route.id,
+        "upstream": None if verdict.route is None else verdict.route.upstream,
+    }

@@ -1,0 +1,144 @@
+"""`prove`: what is doubtful in a table, with a request that shows it."""
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from gateway.policy.model import ClaimCondition, PathVariable, Route, Rule
+from gateway.policy.paths import Oddity
+from gateway.policy.routes import METHODS, RouteTable
+from gateway.prove.granted import Grants, never_granted
+from gateway.prove.proofs import Kind, prove
+from gateway.prove.verdicts import Policy, Request, verdict
+
+from .tables import EVERY_CALLER, EVERY_HOST, EVERY_REQUEST, ISSUERS, pairs
+
+BOTH = frozenset({"one", "two"})
+
+
+def route(name: str, path: str, *scopes: str, **terms: object) -> Route:
+    """A route for GET that demands scopes, or is public where there are none."""
+    rule = Rule(issuers=BOTH, all_of=scopes) if scopes else Rule(public=True)
+    return Route(name, path, frozenset({"GET"}), rule, "up", **terms)  # type: ignore[arg-type]
+
+
+def policy(*routes: Route) -> Policy:
+    return Policy(RouteTable(routes), ISSUERS)
+
+
+@settings(max_examples=40, deadline=None)
+@given(pairs(), st.randoms(use_true_random=False))
+def test_every_doubt_is_shown_by_its_witness(policies: tuple[Policy, Policy], dice: random.Random) -> None:
+    asked, _ = policies
+    found = prove(asked)
+    unreachable = {doubt.route.id for doubt in found.doubts if doubt.kind is Kind.UNREACHABLE}
+    for method, target in dice.sample(EVERY_REQUEST, 100):
+        request = Request(method, target, dice.choice(EVERY_CALLER), dice.choice(EVERY_HOST))
+        winner = verdict(asked, request).route
+        assert winner is None or winner.id not in unreachable
+    for doubt in found.doubts:
+        assert doubt.witness is not None
+        said = verdict(asked, doubt.witness)
+        alone = verdict(Policy(RouteTable([doubt.route]), ISSUERS), doubt.witness)
+        if doubt.kind is Kind.UNREACHABLE:
+            assert said.route != doubt.route
+        elif doubt.kind is Kind.OVERLAP:
+            assert said.route != doubt.route
+            assert said.allowed != alone.allowed
+        elif doubt.kind in {Kind.PUBLIC_BELOW, Kind.READ_OTHERWISE}:
+            assert said.allowed
+            assert said.route == doubt.route
+
+
+@pytest.mark.parametrize(
+    ("routes", "doubts"),
+    [
+        ([route("a", "/jobs/{job}", "a"), route("b", "/jobs", "b")], []),
+        ([route("narrow", "/jobs/new", "a"), route("wide", "/jobs/{job}", "b")], []),
+        ([route("one", "/jobs/{job}", "a"), route("same", "/{all...}", "a")], []),
+        ([route("one", "/{a}/x", "a"), route("two", "/y/{b}", "b")], [(Kind.OVERLAP, "two", "/y/x")]),
+        ([route("one", "/{a}/x", "a"), route("two", "/y/{b}", "a")], []),
+        (
+            [
+                route("digits", "/{a:[0-9]+}", "a"),
+                route("letters", "/{a:[0-9a-f]+}", "a"),
+                route("both", "/{a:[0-4]}", "a"),
+            ],
+            [(Kind.UNREACHABLE, "both", "/0")],
+        ),
+        ([route("odd", "/a%3Bb", "a")], [(Kind.UNREACHABLE, "odd", "/a%3Bb")]),
+        ([route("open", "/a/status"), route("guard", "/a/{rest...}", "a")], [(Kind.PUBLIC_BELOW, "open", "/a/status")]),
+        ([route("open", "/b/status"), route("guard", "/a/{rest...}", "a")], []),
+        (
+            [replace(route("any", "/a", "a"), methods=frozenset(METHODS))],
+            [(Kind.OPEN_METHODS, "any", "/a")],
+        ),
+        ([replace(route("none", "/a", "a"), methods=frozenset(METHODS), rule=Rule(deny=True))], []),
+        (
+            [
+                route("admin", "/files/admin", "admin"),
+                route("files", "/files/{file}", "a", allow_in_path=frozenset({Oddity.PATH_PARAMETERS})),
+            ],
+            [(Kind.READ_OTHERWISE, "files", "/files/admin;x")],
+        ),
+        (
+            [
+                route("admin", "/files/{dir}/admin", "admin"),
+                route("files", "/files/{file}", "a", allow_in_path=frozenset({Oddity.ENCODED_SLASH})),
+            ],
+            [(Kind.READ_OTHERWISE, "files", "/files/any%2Fadmin")],
+        ),
+        ([route("files", "/files/{file...}", "a", allow_in_path=frozenset(Oddity))], []),
+    ],
+)
+def test_what_is_doubtful_is_told(routes: list[Route], doubts: list[tuple[Kind, str, str]]) -> None:
+    found = prove(policy(*routes))
+    assert found.unproven == ()
+    told = [(doubt.kind, doubt.route.id, doubt.witness and doubt.witness.target) for doubt in found.doubts]
+    assert told == doubts
+
+
+def test_an_overlap_that_no_token_shows_for_sure_is_unproven() -> None:
+    by_path = ClaimCondition("aud", (PathVariable("a", 0),))
+    one = replace(route("one", "/{a}/x", "a"), rule=Rule(issuers=BOTH, conditions=(by_path,)))
+    found = prove(policy(one, replace(route("two", "/y/{b}", "b"), rule=Rule(issuers=frozenset({"three"})))))
+    assert found.doubts == ()
+    assert found.unproven[0].startswith("route one and two: ")
+
+
+def test_a_table_of_too_many_kinds_calls_no_route_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.prove.paths.MOST_PATHS", 3)
+    found = prove(policy(*(route(f"r{at}", f"/{at}", "a") for at in range(9))))
+    assert found.doubts == ()
+    assert found.unproven == ("there are more kinds of path than can be tried: the rest was not looked at",)
+
+
+GRANTS = {"one": Grants(frozenset({"jobs.read", "jobs.run"}), frozenset({"jobs.read", "jobs.run", "jobs.admin"}))}
+ONLY = frozenset({"one"})
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (Rule(issuers=ONLY, all_of=("jobs.read",)), None),
+        (Rule(issuers=ONLY, all_of=("jobs.raed",)), "gives 'jobs.raed': did you mean 'jobs.read'?"),
+        (Rule(issuers=ONLY, any_of=("jobs.read", "jobs.admin")), "gives 'jobs.admin': give it to a role"),
+        (Rule(issuers=ONLY, all_of=("x",)), "gives 'x': roles give jobs.read, jobs.run"),
+        (Rule(issuers=ONLY, all_of=("jobs.read.all",), scope_match="hierarchic"), None),
+        (Rule(issuers=BOTH, all_of=("x",)), None),
+        (Rule(public=True), None),
+    ],
+)
+def test_a_scope_that_no_role_gives_is_told_with_what_is_near(rule: Rule, message: str | None) -> None:
+    asked = policy(replace(route("r", "/a", "a"), rule=rule))
+    told = [doubt.message.removeprefix("no role of one ") for doubt in never_granted(asked, GRANTS)]
+    assert told == ([] if message is None else [message])
+
+
+def test_a_prefix_that_scopes_bear_in_tokens_is_left_out() -> None:
+    issuer = replace(ISSUERS[0], scope_prefix="api/")
+    asked = Policy(RouteTable([replace(route("r", "/a", "a"), rule=Rule(issuers=ONLY, all_of=("read",)))]), (issuer,))
+    grants = {"one": Grants(frozenset({"api/read"}), frozenset())}
+    assert list(never_granted(asked, grants)) == []
