@@ -69,9 +69,9 @@ def prepare(text: str, file: str, environ: Mapping[str, str]) -> tuple[Document 
 
 def merged(earlier: list[ConfigError], later: object) -> list[ConfigError]:
     """The errors of two steps: a value that failed in the earlier step is not judged again in the later one."""
-    faulty = {(error.line, error.column, error.key) for error in earlier}
+    faulty = {(error.file, error.line, error.column, error.key) for error in earlier}
     more = later if isinstance(later, list) else []
-    fresh = (error for error in more if (error.line, error.column, error.key) not in faulty)
+    fresh = (error for error in more if (error.file, error.line, error.column, error.key) not in faulty)
     return in_file_order([*earlier, *fresh])
 
 

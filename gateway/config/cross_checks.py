@@ -30,7 +30,7 @@ _EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  # compared with, not listened 
 def cross_check(document: Document) -> list[ConfigError]:
     """Every fault between the parts, in the file's order."""
     root = mapping(document.data)
-    faults = [*_listeners(root), *_tls(root), *_issuers(root), *_upstreams(root), *_routes(root)]
+    faults = [*_listeners(root), *_tls(root), *_issuers(root), *_upstreams(root), *_routes(document, root)]
     return in_file_order([document.error(path, masked(document, path, message)) for path, message in faults])
 
 
@@ -107,14 +107,14 @@ def _upstreams(root: Mapping[str, Any]) -> Iterator[Fault]:
         yield from _upstream_tls((*path, "tls"), upstream, [url for _, url in places])
 
 
-def _routes(root: Mapping[str, Any]) -> Iterator[Fault]:
-    first: dict[str, int] = {}
+def _routes(document: Document, root: Mapping[str, Any]) -> Iterator[Fault]:
+    first: dict[str, Path] = {}
     earlier = Reaches()
     for index, route in items(root, "routes"):
         path: Path = ("routes", index)
         name = route.get("id")
-        if isinstance(name, str) and first.setdefault(name, index) != index:
-            yield (*path, "id"), f"is the same as that of routes[{first[name]}]: each route needs its own"
+        if isinstance(name, str) and first.setdefault(name, path) != path:
+            yield (*path, "id"), f"is the same as that of {document.named(first[name])}: each route needs its own"
         yield from demand_faults(mapping(root.get("issuers")), path, route)
         yield from _names(root, path, route)
         yield from _one_is_asked(root, path, route)

@@ -40,5 +40,5 @@ def dotted(path: Path) -> str:
 
 
 def in_file_order(errors: list[ConfigError]) -> list[ConfigError]:
-    """The same errors as a reader of the file meets them, each once."""
-    return sorted(dict.fromkeys(errors), key=lambda error: (error.line, error.column))
+    """The same errors as a reader meets them, file by file, each once."""
+    return sorted(dict.fromkeys(errors), key=lambda error: (error.file, error.line, error.column))

@@ -1,6 +1,7 @@
 """The gateway's own file: its models, and `parse`."""
 
 from collections.abc import Mapping
+from pathlib import Path as FilePath
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
@@ -8,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 from gateway.config.binding import MisplacedError, Section, bind, merged, prepare
 from gateway.config.credentials import CredentialsConfig, credentials_check
 from gateway.config.cross_checks import cross_check
-from gateway.config.demand_fields import Clients, ScopeTerm
+from gateway.config.demand_fields import HOURS_SCHEMA, Clients, Day, ScopeTerm, Times, Zone, hours_as_mapping
 from gateway.config.errors import ConfigError
 from gateway.config.fields import Address, ByteSize, Duration, StringOrList, Text, at_least, at_most, written
 from gateway.config.gateway_fields import (
@@ -37,7 +38,10 @@ from gateway.config.gateway_fields import (
     scopes_as_mapping,
     websocket_as_mapping,
 )
+from gateway.config.reading import Document
+from gateway.config.route_groups import single_routes
 from gateway.config.rule_tests import Case
+from gateway.policy.circumstances import DAYS
 from gateway.policy.model import CLIENT_CLAIMS, SCOPE_CLAIMS
 
 FILE = "config/gateway.yaml"
@@ -285,6 +289,16 @@ class TokenFromConfig(Section):
         return self
 
 
+class HoursConfig(Section):
+    """At which times a route takes requests."""
+
+    times: Times = Field(description="Windows of the day: 08:00-18:00, or a list of such.")
+    days: Annotated[tuple[Day, ...], Field(min_length=1), AfterValidator(each_once)] = Field(
+        default=DAYS, description="Days of the week on which they begin."
+    )
+    zone: Zone = Field(default="UTC", description="Whose clocks show these times, such as Europe/Berlin.")
+
+
 class RouteConfig(Section):
     """One entry of the route table."""
 
@@ -307,11 +321,19 @@ class RouteConfig(Section):
     )
     public: bool = Field(default=False, description="Open to everyone: no token is asked for, and none is looked at.")
     deny: bool = Field(default=False, description="Closed to everyone, whatever routes below would take.")
-    clients: Clients | None = Field(
-        default=None, description="Clients that may enter: a list, or {ISSUER: [...]} where several issuers are taken."
     scope_match: Literal["exact", "hierarchic", "wildcard"] = Field(
         default="exact", description="Which scopes grant a demanded one: itself, those above it, too, or jobs.*, too."
     )
+    networks: Annotated[tuple[IpNetwork, ...], Field(min_length=1), AfterValidator(each_once)] | None = Field(
+        default=None,
+        description="Networks from which requests are taken, of public routes, too; by default any.",
+    )
+    hours: Annotated[HoursConfig, BeforeValidator(hours_as_mapping), HOURS_SCHEMA] | None = Field(
+        default=None,
+        description="Times at which requests are taken: 08:00-18:00, or {times: ..., zone: ...}.",
+    )
+    clients: Clients | None = Field(
+        default=None, description="Clients that may enter: a list, or {ISSUER: [...]} where several issuers are taken."
     )
     claims: dict[Text, ClaimValues] = Field(
         default={}, description="What claims have to be, or (lists) to hold: values, or a variable of the path, {name}."
@@ -426,11 +448,31 @@ def parse(text: str, file: str = FILE, environ: Mapping[str, str] | None = None)
     Returns:
         The configuration, or every fault of the file in its order.
     """
-    document, errors = prepare(text, file, environ or {})
+    document, errors = documented(text, file, environ or {})
     if document is None:
         return errors
     config = bind(GatewayConfig, document)
     if isinstance(config, list):
-        errors = merged(errors, config)
+        # Routes that could not be read leave a gap, which is no fault of its own.
+        errors = merged(errors, [error for error in config if not errors or error.key != "routes"])
     errors = merged(errors, [*cross_check(document), *credentials_check(document)])
     return errors if errors or isinstance(config, list) else config
+
+
+def documented(text: str, file: str, environ: Mapping[str, str]) -> tuple[Document | None, list[ConfigError]]:
+    """What the file says, as plain data with its places, and with nothing but single routes in its list.
+
+    Returns:
+        The document, None where the text can't be read at all; and what is wrong so far.
+    """
+    document, errors = prepare(text, file, environ)
+    if document is None:
+        return None, errors
+    document, unread = single_routes(document, environ)
+    return document, merged(errors, unread)
+
+
+def included_by(text: str, file: str, environ: Mapping[str, str]) -> tuple[FilePath, ...]:
+    """The files that the file includes, and the folders in which more of them could appear."""
+    document = documented(text, file, environ)[0] if "include" in text else None
+    return () if document is None else document.included

@@ -5,11 +5,13 @@ What YAML 1.1 and 1.2 read differently (`on`, `010`, `1:30`) is an error, and so
 into much data.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from yaml.composer import Composer
@@ -48,6 +50,10 @@ class Document:
     values: Mapping[Path, Position]
     filled: frozenset[Path] = frozenset()
     """Scalars that a substitution filled: never shown."""
+    origins: Mapping[Path, Origin] = field(default_factory=dict)
+    """Where parts were written that now stand elsewhere; the longest path counts."""
+    included: tuple[FilePath, ...] = ()
+    """Files that were included, and folders in which more of them could appear."""
 
     def at(self, path: Path) -> Any:
         """The value at a path that exists."""
@@ -58,6 +64,9 @@ class Document:
 
     def error(self, path: Path, message: str, *, on_key: bool = False) -> ConfigError:
         """A fault at a scalar, at the key of a list or mapping, or at the nearest enclosing thing that has a place."""
+        document, written = self.origin(path)
+        if document is not self:
+            return document.error(written, message, on_key=on_key)
         place, known = self.values.get(path), path
         while place is None and known:
             known = known[:-1]
@@ -67,9 +76,54 @@ class Document:
         place = place or Position(1, 1)
         return ConfigError(self.file, place.line, place.column, dotted(path), message)
 
+    def origin(self, path: Path) -> Origin:
+        """Where a path was written: in which document, and at which path of it."""
+        for length in range(len(path), -1, -1) if self.origins else ():
+            if (origin := self.origins.get(path[:length])) is not None:
+                return origin.document.origin((*origin.path, *path[length:]))
+        return Origin(self, path)
+
+    def named(self, path: Path) -> str:
+        """A path as it was written, with the file's name where that is another one."""
+        document, written = self.origin(path)
+        return dotted(written) if document.file == self.file else f"{dotted(written)} in {document.file}"
+
     def redacted(self) -> Any:
         """The data, for people: whatever a substitution filled is `***`."""
         return _redacted(self.data, (), self.filled)
+
+
+class Origin(NamedTuple):
+    """Where something was written."""
+
+    document: Document
+    path: Path
+
+
+def part(document: Document, path: Path) -> Document:
+    """One part of a document as a document of its own, whose faults are told at their places in the whole."""
+    data = document.at(path)
+    below = list(paths_below(data))
+    return Document(
+        document.file,
+        data,
+        keys=_moved(document.keys, path, below),
+        values=_moved(document.values, path, below),
+        filled=frozenset(each for each in below if (*path, *each) in document.filled),
+        origins={(): Origin(document, path)},
+    )
+
+
+def _moved(places: Mapping[Path, Position], path: Path, below: list[Path]) -> dict[Path, Position]:
+    return {each: places[*path, *each] for each in below if (*path, *each) in places}
+
+
+def paths_below(value: Any) -> Iterator[Path]:
+    """The path of a value, which is empty, and those of all values in it."""
+    yield ()
+    steps = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, inner in steps:
+        yield from ((step, *path) for path in paths_below(inner))
 
 
 def _redacted(value: Any, path: Path, filled: frozenset[Path]) -> Any:

@@ -18,8 +18,8 @@ OF_TOKENS = ("scopes", "scope_match", "clients", "claims", "issuers", "require_p
 WHO = ("scopes", "clients", "claims")
 """Keys of which one at least says who may enter."""
 
-OF_THE_WAY = ("upstream", "forward_token", "websocket", "max_body")
-"""Keys that say how a request goes on."""
+OF_THE_WAY = ("networks", "hours", "upstream", "forward_token", "websocket", "max_body")
+"""Keys that say from where and when a request comes, and how it goes on."""
 
 _NOTHING_SAID = "says neither scopes nor public: true: list the scopes that a token must carry, or write public: true"
 

@@ -7,7 +7,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from gateway.config.gateway_file import GatewayConfig
+from gateway.config.gateway_file import GatewayConfig, RouteConfig
+from gateway.config.route_groups import ITS_OWN, RouteGroupConfig, RouteInclusionConfig
 
 
 class _AsWritten(GenerateJsonSchema):
@@ -29,7 +30,28 @@ class _AsWritten(GenerateJsonSchema):
 def schema(model: type[BaseModel] = GatewayConfig, title: str = "Scopegate gateway configuration") -> dict[str, Any]:
     """The schema, as draft 2020-12."""
     about = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title}
-    return model.model_json_schema(schema_generator=_AsWritten) | about
+    whole = model.model_json_schema(schema_generator=_AsWritten) | about
+    return _as_grouped(whole) if model is GatewayConfig else whole
+
+
+def _as_grouped(whole: dict[str, Any]) -> dict[str, Any]:
+    """The schema with groups and inclusions among the routes, which the models know as single ones only."""
+    models = (RouteConfig, RouteGroupConfig, RouteInclusionConfig)
+    known: dict[str, Any] = whole["$defs"]
+    for model in models[1:]:
+        known[model.__name__] = model.model_json_schema(schema_generator=_AsWritten)
+    single, group = known[RouteConfig.__name__], known[RouteGroupConfig.__name__]
+    known["RouteDefaults"] = {
+        **{key: value for key, value in single.items() if key != "required"},
+        "title": "RouteDefaults",
+        "description": "What routes of a group say unless they say otherwise.",
+        "properties": {key: value for key, value in single["properties"].items() if key not in ITS_OWN},
+    }
+    about = {key: group["properties"]["defaults"][key] for key in ("title", "description")}
+    group["properties"]["defaults"] = {"$ref": "#/$defs/RouteDefaults", **about}
+    entries = {"anyOf": [{"$ref": f"#/$defs/{model.__name__}"} for model in models]}
+    group["properties"]["routes"]["items"] = whole["properties"]["routes"]["items"] = entries
+    return whole
 
 
 def schema_text(whole: dict[str, Any]) -> str:

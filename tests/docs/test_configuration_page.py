@@ -10,7 +10,8 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from gateway.config.gateway_file import GatewayConfig, parse as parse_gateway
+from gateway.config.gateway_file import GatewayConfig, RouteConfig, parse as parse_gateway
+from gateway.config.route_groups import RouteGroupConfig, RouteInclusionConfig
 from gateway.issuer.settings import IssuerSettings, parse as parse_issuer
 
 from .pages import code, examples, read, rows, sections
@@ -26,6 +27,8 @@ PLACEHOLDERS = {
     "resource_settings": "resource_settings.AUDIENCE",
 }
 FILES: dict[str, type[BaseModel]] = {"config/gateway.yaml": GatewayConfig, "config/issuer.yaml": IssuerSettings}
+BESIDE: dict[type[BaseModel], tuple[type[BaseModel], ...]] = {RouteConfig: (RouteGroupConfig, RouteInclusionConfig)}
+"""What a list may hold beside the sections that its type names."""
 WITH_YAML = ("configuration.md", "rules.md", "issuers.md", "security.md", "../deploy/README.md", "../README.md")
 NEEDED = {
     "issuers": "issuers: {corporate: {issuer: https://login.example/, audience: api}}",
@@ -47,6 +50,7 @@ def models(annotation: Any) -> Iterator[type[BaseModel]]:
     """The models that a type is, or is made of."""
     if isclass(annotation) and issubclass(annotation, BaseModel):
         yield annotation
+        yield from BESIDE.get(annotation, ())
     for argument in get_args(annotation):
         yield from models(argument)
 
