@@ -80,6 +80,11 @@ def ready(status: dict[str, Any], generation: int = 1) -> bool:
     return all(worker["state"] == "ready" and worker["generation"] == generation for worker in status["workers"])
 
 
+def ended(reloads: int) -> Callable[[dict[str, Any]], bool]:
+    """So many reloads are over."""
+    return lambda status: status["reload"]["ended"] == reloads
+
+
 def alive(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,9 @@ import pytest
 from gateway.stamps import Stamp, stamps
 from gateway.supervisor.watch import Standstill, watch
 
-from .fleet import Fleet, Load, ask, ready, running, write
+from .fleet import Fleet, Load, ask, ended, ready, running, write
 
 BROKEN = "listen: [\n"
-
-
-def ended(reloads: int) -> Callable[[dict[str, Any]], bool]:
-    return lambda status: status["reload"]["ended"] == reloads
 
 
 def in_force(status: dict[str, Any]) -> set[tuple[int, str]]:

@@ -3,16 +3,12 @@
 import asyncio
 import pickle
 import re
-import time
 from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
-import jwt
-import orjson
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
-from jwt.algorithms import ECAlgorithm
 
 from gateway import build
 from gateway.config.gateway_file import GatewayConfig, parse
@@ -22,8 +18,8 @@ from gateway.supervisor.channel import written
 from gateway.supervisor.supervisor import Supervisor
 
 from .fleet import ask, children, ready, running, write
+from .minting import issuer, token
 
-ISSUER, AUDIENCE = "https://issuer.example", "https://api.example"
 READERS = {"pydantic", "pydantic_core", "yaml", "gateway.config", "gateway.cli", "click", "rich"}
 OTHERS = {"sqlalchemy", "gateway.issuer", "prometheus_client", "aiohttp.web", "gateway.admin.server"}
 SUPERVISION = {"gateway.supervisor.supervisor", "gateway.supervisor.child"}
@@ -41,19 +37,9 @@ def key() -> EllipticCurvePrivateKey:
 @pytest.fixture
 def strict(file: Path, api_port: int, key: EllipticCurvePrivateKey) -> Path:
     """A gateway's file that demands a token."""
-    jwk = orjson.loads(ECAlgorithm.to_jwk(key.public_key())) | {"kid": "one", "alg": "ES256", "use": "sig"}
-    (file.parent / "keys.json").write_bytes(orjson.dumps({"keys": [jwk]}))
-    issuer = {"issuer": ISSUER, "audience": AUDIENCE, "jwks_file": "keys.json"}
     route = {"id": "read", "path": "/{rest...}", "scopes": ["read"], "upstream": "api"}
-    write(file, api_port, issuers={"one": issuer}, routes=[route], log_hash_key="of the log")
+    write(file, api_port, issuers={"one": issuer(file.parent, key)}, routes=[route], log_hash_key="of the log")
     return file
-
-
-def token(key: EllipticCurvePrivateKey, number: int = 0) -> str:
-    now = int(time.time())
-    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": f"client-{number}", "client_id": f"client-{number}"}
-    times = {"iat": now, "exp": now + 600, "jti": f"{number:032x}"}
-    return jwt.encode(claims | times | {"scope": "profile read"}, key, "ES256", {"kid": "one", "typ": "at+jwt"})
 
 
 def planned_by(file: Path) -> Plan:
