@@ -62,6 +62,7 @@ format: $(INSTALLED) ## format the code
 schema: $(INSTALLED) ## write the JSON Schemas in config/ anew
 	$(BIN)/scopegate schema > config/gateway.schema.json
 	$(BIN)/scopegate schema --issuer > config/issuer.schema.json
+	$(BIN)/scopegate schema --tests > config/gateway.tests.schema.json
 
 bench: $(INSTALLED) ## measure beside Envoy, HAProxy and a plain aiohttp proxy (BENCH='--rounds 3')
 	bench/install $(BIN)/python
