@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC
+from zoneinfo import ZoneInfo
 
-from gateway.config.gateway_file import IssuerConfig, RouteConfig, ScopesConfig, TokenFromConfig
+from gateway.config.gateway_file import HoursConfig, IssuerConfig, RouteConfig, ScopesConfig, TokenFromConfig
+from gateway.policy.circumstances import DAY, DAYS, Hours
 from gateway.policy.model import ClaimCondition, ClaimValue, PathVariable, Rule, TokenFrom
 from gateway.policy.routes import Literal, Rest, parse_template
 from gateway.policy.scopes import ScopeGroup
@@ -28,6 +31,8 @@ def rule(config: RouteConfig, issuers: Mapping[str, IssuerConfig]) -> Rule:
         any_of=any_of,
         nested=nested,
         scope_match=config.scope_match,
+        networks=config.networks or (),
+        hours=None if config.hours is None else _hours(config.hours),
         require_proof=config.require_proof,
         acr=config.acr,
         max_age=config.max_age,
@@ -49,6 +54,20 @@ def _scopes(config: ScopesConfig | None) -> tuple[tuple[str, ...], tuple[str, ..
     if any(isinstance(term, ScopeGroup) for term in alternatives):
         return scopes, (), (*groups, ScopeGroup("any", alternatives))
     return scopes, config.any_of, groups
+
+
+def _hours(config: HoursConfig) -> Hours:
+    """Windows of the day, on each of the days, as windows of the week."""
+    begins = [DAYS.index(day) * DAY for day in config.days]
+    windows = tuple((at + begin, at + end) for at in sorted(begins) for begin, end in config.times)
+    days = "" if len(config.days) == len(DAYS) else f" {', '.join(config.days)}"
+    words = f"{', '.join(f'{_clock(begin)}-{_clock(end)}' for begin, end in config.times)}{days} ({config.zone})"
+    return Hours(windows, UTC if config.zone == "UTC" else ZoneInfo(config.zone), words)
+
+
+def _clock(minutes: int) -> str:
+    hour = minutes // 60
+    return f"{hour - 24 if hour > 24 else hour:02}:{minutes % 60:02}"
 
 
 def token_from(config: TokenFromConfig | None) -> TokenFrom | None:

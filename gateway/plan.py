@@ -13,7 +13,7 @@ from pathlib import Path
 from gateway.downstream.parties import ClientLimits
 from gateway.host_port import HostPort
 from gateway.own_credentials import CredentialsSettings
-from gateway.policy.forwarding import Network
+from gateway.policy.circumstances import Network
 from gateway.policy.model import Route, TrustedIssuer
 from gateway.tls import ClientFiles, ServerFiles
 from gateway.tokens.introspector import IntrospectionSettings

@@ -7,6 +7,7 @@ import json
 import time
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -148,7 +149,7 @@ class _Shown(NamedTuple):
     """The members about a request's head, kept with its connection, and what they were made of."""
 
     rules: Rules
-    forwarding: list[Field]
+    forwarding: Sequence[Field]
     method: str
     target: str
     route: Route | None
@@ -167,7 +168,7 @@ def _request_members(exchange: Exchange, route: Route | None) -> str:
     head, last = received.head, client.shown
     if (
         isinstance(last, _Shown)
-        and last.forwarding is received.forwarding
+        and last.forwarding is head.forwarding
         and last.rules is rules
         and last.route is route
         and last.target == head.target
@@ -177,13 +178,13 @@ def _request_members(exchange: Exchange, route: Route | None) -> str:
     agent = NULL if received.user_agent is None else _quoted_bytes(received.user_agent)
     members = (
         f'"mode":"enforce","config_rev":"{rules.revision}",'
-        f'"client_ip":"{rules.trusted_proxies.client_address(client.peer, received.forwarding)}",'
+        f'"client_ip":"{rules.trusted_proxies.client_address(client.peer, head.forwarding)}",'
         f'"peer_ip":"{client.peer}","method":{_name(head.method)},"host":"{head.host}",'
         f'"path":"{head.target.partition("?")[0]}","route":{NULL if route is None else _name(route.id)},'
         f'"query_keys":{json_list(query_keys(head.query))},'
         f'"http_version":{_http_version(exchange.message)},"user_agent":{agent}'
     )
-    client.shown = _Shown(rules, received.forwarding, head.method, head.target, route, members)
+    client.shown = _Shown(rules, head.forwarding, head.method, head.target, route, members)
     return members
 
 

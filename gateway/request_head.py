@@ -103,7 +103,7 @@ def _forwarding(request: Forwarded, received: ReceivedHead) -> bytes:
     """How the request came here: the same for all requests of a connection, unless a trusted proxy says more."""
     client, host = request.client, received.head.host
     if request.rules.trusted_proxies.trusts(client.peer):
-        return forwarding_lines(client.peer, host, client.scheme, _version(request), received.forwarding)
+        return forwarding_lines(client.peer, host, client.scheme, _version(request), received.head.forwarding)
     known = client.forwarding
     if known is None or known[0] != host:
         lines = forwarding_lines(client.peer, host, client.scheme, _version(request))

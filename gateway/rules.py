@@ -107,7 +107,7 @@ def judge(  # noqa: PLR0913, PLR0917 - the journey's whole luggage
         return Judgement(route)
     rule = route.rule
     if not rule.is_plain:
-        found = _find_token(head, sender, rule, proofs)
+        found = _find_token(head, sender, rule, proofs, now)
         if not isinstance(found, RequestHead):
             return Judgement(found, route)
         head, known = found, UNKNOWN
@@ -135,10 +135,12 @@ def judge(  # noqa: PLR0913, PLR0917 - the journey's whole luggage
     return Judgement(outcome, route, verified, cached, time.perf_counter() - started)
 
 
-def _find_token(head: RequestHead, sender: Sender, rule: Rule, proofs: ProofTerms) -> RequestHead | Allow | Denial:
+def _find_token(
+    head: RequestHead, sender: Sender, rule: Rule, proofs: ProofTerms, now: float
+) -> RequestHead | Allow | Denial:
     """The head as the journey takes it: with the token in Authorization. A public route looks at none."""
     if rule.token_from is None:
-        return decide(rule, NO_EVIDENCE)
+        return decide(rule, _circumstances(head, sender, rule, proofs, now) if rule.is_bounded else NO_EVIDENCE)
     found = as_authorization(head, rule.token_from, proofs.origin(sender, head.host))
     return _challenged(found, rule, proofs) if isinstance(found, Denial) else found
 
@@ -154,10 +156,17 @@ def _judge_sender(  # noqa: PLR0913, PLR0917 - as above
     if isinstance(given, Denial):
         # Nobody can send a DPoP token there (RFC 9449 §7.1), so none is asked for.
         return given if rule.token_from is None else replace(given, scheme="Bearer", parameters=(), nonce=None)
-    outcome = decide(rule, Evidence(verified.claims, given, now, head.path))
+    evidence = _circumstances(head, sender, rule, proofs, now)
+    outcome = decide(rule, evidence._replace(claims=verified.claims, proofs=given))
     if isinstance(outcome, Denial) and outcome.scheme == "DPoP":
         return replace(outcome, parameters=(("algs", proofs.algorithms),))
     return outcome
+
+
+def _circumstances(head: RequestHead, sender: Sender, rule: Rule, proofs: ProofTerms, now: float) -> Evidence:
+    """What is known of a request beside its token, as far as the rule looks at it."""
+    address = proofs.trusted_proxies.client_address(sender.peer, head.forwarding) if rule.networks else ""
+    return Evidence(now=now, path=head.path, address=address)
 
 
 def _is_of(rule: Rule, token: VerifiedToken) -> bool:

@@ -1,13 +1,16 @@
 """Field types of what a route demands of those who may be let in."""
 
+import re
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BeforeValidator, ValidatorFunctionWrapHandler, WithJsonSchema, WrapValidator
+from pydantic import AfterValidator, BeforeValidator, ValidatorFunctionWrapHandler, WithJsonSchema, WrapValidator
 
 from gateway.config.binding import MisplacedError, nearest
 from gateway.config.errors import Path
 from gateway.config.fields import Text, shown
-from gateway.config.gateway_fields import ScopeToken, each_once, scope_token
+from gateway.config.gateway_fields import ScopeToken, each_once, one_of, scope_token
+from gateway.policy.circumstances import DAY, DAYS
 from gateway.policy.scopes import ScopeGroup
 
 
@@ -81,3 +84,66 @@ def _scope_or_group(value: Any, scope: ValidatorFunctionWrapHandler) -> Any:
 
 ScopeTerm = Annotated[ScopeToken, WrapValidator(_scope_or_group)]
 """A scope; or, in spite of the annotation, a ScopeGroup."""
+
+
+def hours_as_mapping(value: Any) -> Any:
+    """`08:00-18:00`, or a list of such, means every day in UTC."""
+    return value if isinstance(value, dict) else {"times": value}
+
+
+def _times(value: Any) -> tuple[tuple[int, int], ...]:
+    """Begin and end of each window, in minutes since midnight; an end at or before its begin is on the next day."""
+    return tuple(map(_window, value if isinstance(value, tuple) and value else (value,)))
+
+
+def _window(text: Any) -> tuple[int, int]:
+    found = _WINDOW.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        raise ValueError(f"{shown(text)} is no time of day: write one such as 08:00-18:00, until 24:00 at most")
+    begin, end = (int(found[hour]) * 60 + int(found[hour + 1]) for hour in (1, 3))
+    if begin == end or end > DAY or begin >= DAY:
+        raise ValueError(f"{shown(text)} is no window of a day: write one such as 08:00-18:00, or 00:00-24:00 for all")
+    return begin, end if end > begin else end + DAY
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        remedy = "write one such as Europe/Berlin, or install tzdata"
+        raise ValueError(f"{shown(name)} is no time zone that this machine knows: {remedy}") from None
+    return name
+
+
+_WINDOW = re.compile(r"([0-9]{2}):([0-5][0-9])-([0-9]{2}):([0-5][0-9])")
+_TIME_SCHEMA = {"type": "string", "pattern": f"^{_WINDOW.pattern}$", "examples": ["08:00-18:00"]}
+_TIMES_SCHEMA: dict[str, Any] = {"anyOf": [_TIME_SCHEMA, {"type": "array", "items": _TIME_SCHEMA, "minItems": 1}]}
+
+Times = Annotated[tuple[tuple[int, int], ...], BeforeValidator(_times), WithJsonSchema(_TIMES_SCHEMA)]
+"""Windows of a day, in minutes since midnight."""
+Day = Annotated[str, AfterValidator(lambda name: one_of(name, DAYS)), WithJsonSchema({"enum": list(DAYS)})]
+Zone = Annotated[str, AfterValidator(_zone), WithJsonSchema({"type": "string", "examples": ["Europe/Berlin"]})]
+HOURS_SCHEMA = WithJsonSchema(
+    {
+        "anyOf": [
+            *_TIMES_SCHEMA["anyOf"],
+            {
+                "type": "object",
+                "properties": {
+                    "times": {"description": "Windows of the day.", **_TIMES_SCHEMA},
+                    "days": {
+                        "description": "Days of the week on which they begin.",
+                        "type": "array",
+                        "items": {"enum": list(DAYS)},
+                        "minItems": 1,
+                        "uniqueItems": True,
+                    },
+                    "zone": {"description": "Whose clocks show these times.", "type": "string", "default": "UTC"},
+                },
+                "required": ["times"],
+                "additionalProperties": False,
+            },
+        ],
+        "examples": ["08:00-18:00", {"times": "08:00-18:00", "days": ["mon", "fri"], "zone": "Europe/Berlin"}],
+    }
+)

@@ -10,6 +10,7 @@ from gateway.explain.targets import nearest_routes
 from gateway.explain.words import shown
 from gateway.policy.claims import check_claims
 from gateway.policy.conditions import compare
+from gateway.policy.decision import NO_EVIDENCE, Evidence
 from gateway.policy.denial import Denial
 from gateway.policy.model import Claims
 
@@ -41,7 +42,7 @@ def conditions(findings: Findings, denial: Denial) -> Iterator[Change]:
     if claims is None or route is None:
         yield Change(denial.meaning.hint)
         return
-    for failed in compare(route.rule, claims, path_of(findings)):
+    for failed in compare(route.rule, claims, evidence_of(findings).path):
         if failed.met:
             continue
         found, expected = shown(failed.found), shown(failed.expected)
@@ -54,6 +55,26 @@ def conditions(findings: Findings, denial: Denial) -> Iterator[Change]:
             yield Change(f"use a token with the claim {name}: expected {expected}, found {found}", (change,))
 
 
-def path_of(findings: Findings) -> str:
-    """The canonical path of the request; "" where it could not be read."""
-    return "" if findings.head is None else findings.head.path
+def evidence_of(findings: Findings) -> Evidence:
+    """What is known of the request beside its token."""
+    head = findings.head
+    if head is None:
+        return NO_EVIDENCE._replace(now=findings.now)
+    proxies = findings.grounds.proofs(findings.now).trusted_proxies
+    address = proxies.client_address(findings.request.peer, head.forwarding)
+    return Evidence(now=findings.now, path=head.path, address=address)
+
+
+def network(findings: Findings, denial: Denial) -> Iterator[Change]:
+    """From where to call, or which networks to add."""
+    route = "" if findings.route is None else findings.route.id
+    add = f"add the client's network to the networks of route {route} in {findings.grounds.file}"
+    told = f"call from {denial.expected} (found {shown(denial.found)})"
+    yield Change(told, (add,) if findings.request.peer else ("say who connects with --peer", add))
+
+
+def hours(findings: Findings, denial: Denial) -> Iterator[Change]:
+    """When to call, or which hours to change."""
+    route = "" if findings.route is None else findings.route.id
+    change = f"change hours of route {route} in {findings.grounds.file}"
+    yield Change(f"call at {denial.expected} (found {denial.found})", (change,))

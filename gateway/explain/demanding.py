@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from gateway.explain.model import Fact, Mark
 from gateway.explain.words import either, shown
+from gateway.policy.circumstances import circumstances
 from gateway.policy.conditions import Compared, compare
-from gateway.policy.decision import CONDITIONS, Allow, describe_scopes
+from gateway.policy.decision import CONDITIONS, Allow, Evidence, describe_scopes
 from gateway.policy.denial import Denial
 from gateway.policy.model import Claims, Rule
 
@@ -15,24 +16,29 @@ _Demand = tuple[str, str, str]
 """The check that looks at it, what was found, and what is expected."""
 
 
-def demand_facts(rule: Rule, claims: Claims, path: str, outcome: Allow | Denial) -> Iterator[Fact]:
+def demand_facts(rule: Rule, evidence: Evidence, outcome: Allow | Denial) -> Iterator[Fact]:
     """Each demand in the order in which it is looked at; those behind the one that refuses were not reached.
 
     Args:
         rule: that demands.
-        claims: of the token.
-        path: of the request in its canonical form.
+        evidence: all that is known of the request and its sender.
         outcome: of the decision.
     """
+    claims = evidence.claims
     failed = outcome.check if isinstance(outcome, Denial) else ""
     mark = Mark.OK
-    for name, found, expected in _of_the_sender(rule, claims):
+    demands = _of_circumstances(rule, evidence)
+    if claims is not None:
+        demands = [("route issuers", claims.issuer_name, either(rule.issuers)), *demands, *_of_the_sender(rule, claims)]
+    for name, found, expected in demands:
         if failed == name and isinstance(outcome, Denial):
             yield Fact(Mark.FAILED, name, outcome.found, outcome.expected)
             mark = Mark.NOT_REACHED
         else:
             yield Fact(mark, name, found, expected)
-    for compared in compare(rule, claims, path):
+    if claims is None:
+        return
+    for compared in compare(rule, claims, evidence.path):
         yield _condition(compared, mark)
     if failed == CONDITIONS:
         mark = Mark.NOT_REACHED
@@ -43,8 +49,12 @@ def demand_facts(rule: Rule, claims: Claims, path: str, outcome: Allow | Denial)
         yield Fact(Mark.FAILED, "missing", " ".join(outcome.scopes_missing))
 
 
+def _of_circumstances(rule: Rule, evidence: Evidence) -> list[_Demand]:
+    looked_at = circumstances(rule.networks, rule.hours, evidence.address, evidence.now)
+    return [(one.name, shown(one.found), one.expected) for one in looked_at]
+
+
 def _of_the_sender(rule: Rule, claims: Claims) -> Iterator[_Demand]:
-    yield "route issuers", claims.issuer_name, either(rule.issuers)
     if rule.require_proof is not None:
         yield "require_proof", "given", rule.require_proof
     if rule.acr:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from gateway.config.gateway_fields import ALGORITHMS
-from gateway.explain.demand_remedies import claims_if_valid, conditions, denied, path_of
+from gateway.explain.demand_remedies import claims_if_valid, conditions, denied, evidence_of, hours, network
 from gateway.explain.judging import Findings
 from gateway.explain.model import Change
 from gateway.explain.scopes import get_token, scope_changes
 from gateway.explain.targets import allowing, hosts_of_path, nearest_routes, repaired
 from gateway.explain.words import either, shown, span
-from gateway.policy.decision import Allow, Evidence, decide
+from gateway.policy.decision import Allow, decide
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.routes import METHODS
 
@@ -36,7 +36,7 @@ def _further(findings: Findings) -> Iterator[Change]:
         return
     claims = claims_if_valid(findings)
     if claims is not None and isinstance(
-        denial := decide(findings.route.rule, Evidence(claims, now=findings.now, path=path_of(findings))), Denial
+        denial := decide(findings.route.rule, evidence_of(findings)._replace(claims=claims)), Denial
     ):
         yield from _REMEDIES.get(denial.reason, _hint)(findings, denial)
 
@@ -287,4 +287,6 @@ _REMEDIES: dict[Reason, Remedy] = {
     Reason.SCOPE_INSUFFICIENT: _scope,
     Reason.CLAIM_CONDITION_FAILED: conditions,
     Reason.ROUTE_DENIED: denied,
+    Reason.NETWORK_NOT_ALLOWED: network,
+    Reason.OUTSIDE_HOURS: hours,
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway.config.gateway_file import GatewayConfig
+from gateway.explain.demand_remedies import evidence_of
 from gateway.explain.demanding import demand_facts
 from gateway.explain.introspected import introspected_facts
 from gateway.explain.judging import Findings, taken
@@ -145,13 +146,16 @@ def _decide(findings: Findings) -> Step:
     if route is not None and route.rule.deny:
         return Step(Mark.FAILED, "decide", "the route denies everyone: no token is asked for, and none is looked at")
     if route is not None and route.rule.public:
-        return Step(Mark.OK, "decide", "the route is public: no token is asked for, and none is looked at")
+        facts = tuple(demand_facts(route.rule, evidence_of(findings), outcome))
+        if isinstance(outcome, Denial):
+            return Step(Mark.FAILED, "decide", shown(outcome.detail), facts)
+        return Step(Mark.OK, "decide", "the route is public: no token is asked for, and none is looked at", facts)
     if route is None or verified is None or failed_proof(findings) is not None:
         return _not_reached("decide")
     mark = Mark.OK if isinstance(outcome, Allow) else Mark.FAILED
     summary = "the token grants what the route demands" if isinstance(outcome, Allow) else shown(outcome.detail)
-    path = "" if findings.head is None else findings.head.path
-    return Step(mark, "decide", summary, tuple(demand_facts(route.rule, verified.claims, path, outcome)))
+    evidence = evidence_of(findings)._replace(claims=verified.claims)
+    return Step(mark, "decide", summary, tuple(demand_facts(route.rule, evidence, outcome)))
 
 
 def _scopes(findings: Findings) -> Scopes | None:

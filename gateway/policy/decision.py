@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from gateway.policy.circumstances import circumstances
 from gateway.policy.conditions import compare
 from gateway.policy.denial import Denial, Reason, unmet
 from gateway.policy.model import Claims, Proof, Rule
@@ -22,14 +23,16 @@ class Evidence(NamedTuple):
     Attributes:
         claims: of the verified token; None where the route asks for none.
         proofs: how the sender proved that the token is its own.
-        now: seconds since the epoch; only rules about the time of an authentication look at it.
+        now: seconds since the epoch; only rules about times look at it.
         path: of the request in its canonical form; only rules that compare claims with it look at it.
+        address: of the client; only rules about networks look at it.
     """
 
     claims: Claims | None = None
     proofs: frozenset[Proof] = frozenset()
     now: float = 0.0
     path: str = ""
+    address: str = ""
 
 
 ALLOW = Allow()
@@ -44,7 +47,7 @@ _CLOSED = unmet(Reason.ROUTE_DENIED, "deny", "nobody", "a request")
 def decide(rule: Rule, evidence: Evidence) -> Allow | Denial:
     """Decide whether the evidence satisfies the rule."""
     if not rule.takes_token:
-        return _CLOSED if rule.deny else ALLOW
+        return _CLOSED if rule.deny else _decide_circumstances(rule, evidence) or ALLOW
     claims = evidence.claims
     if claims is None:
         return Denial(Reason.TOKEN_MISSING, "the route demands a token")
@@ -58,7 +61,21 @@ def decide(rule: Rule, evidence: Evidence) -> Allow | Denial:
 
 def _decide_beyond_scopes(rule: Rule, claims: Claims, evidence: Evidence) -> Denial | None:
     """What no further scope would change."""
-    return _decide_sender(rule, claims, evidence) or _decide_conditions(rule, claims, evidence.path)
+    return (
+        _decide_circumstances(rule, evidence)
+        or _decide_sender(rule, claims, evidence)
+        or _decide_conditions(rule, claims, evidence.path)
+    )
+
+
+def _decide_circumstances(rule: Rule, evidence: Evidence) -> Denial | None:
+    """Whether the request comes from where and when the rule wants it."""
+    if not rule.is_bounded:
+        return None
+    for one in circumstances(rule.networks, rule.hours, evidence.address, evidence.now):
+        if not one.met:
+            return unmet(one.reason, one.name, one.expected, one.found)
+    return None
 
 
 def _decide_conditions(rule: Rule, claims: Claims, path: str) -> Denial | None:

@@ -36,6 +36,8 @@ class Reason(StrEnum):
     SCOPE_INSUFFICIENT = "scope_insufficient"
     CLAIM_CONDITION_FAILED = "claim_condition_failed"
     ROUTE_DENIED = "route_denied"
+    NETWORK_NOT_ALLOWED = "network_not_allowed"
+    OUTSIDE_HOURS = "outside_hours"
     BODY_TOO_LARGE = "body_too_large"
     RATE_LIMITED = "rate_limited"
     OVERLOADED = "overloaded"
@@ -149,6 +151,12 @@ MEANINGS: dict[Reason, Meaning] = {
         "The token's claims do not satisfy this route", "Ask the API's owner which clients may call this route."
     ),
     Reason.ROUTE_DENIED: Meaning(403, "Nobody may make this request", "Ask the API's owner: no token opens this path."),
+    Reason.NETWORK_NOT_ALLOWED: Meaning(
+        403, "Requests from this network are not taken here", "Ask the API's owner from where it may be called."
+    ),
+    Reason.OUTSIDE_HOURS: Meaning(
+        403, "Requests are not taken here at this time", "Ask the API's owner at which times it may be called."
+    ),
     Reason.BODY_TOO_LARGE: Meaning(
         413, "The request's body is larger than this route takes", "Send less, or ask the API's owner for the bound."
     ),

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import ip_address
 from typing import NamedTuple
 
+from gateway.policy.circumstances import Network
 from gateway.policy.headers import Field
 
 PSEUDONYM = "scopegate"
 """How this gateway calls itself in Via (RFC 9110 §7.6.3)."""
-
-Network = IPv4Network | IPv6Network
 
 _TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})\Z")
 
@@ -65,7 +64,7 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def forwarding_lines(peer: str, host: str, scheme: str, version: str, kept: list[Field] | None = None) -> bytes:
+def forwarding_lines(peer: str, host: str, scheme: str, version: str, kept: Sequence[Field] | None = None) -> bytes:
     """The field lines that tell the upstream how the request came here (RFC 7239, RFC 9110 §7.6.3).
 
     Args:
@@ -75,7 +74,7 @@ def forwarding_lines(peer: str, host: str, scheme: str, version: str, kept: list
         version: of HTTP, as received.
         kept: what a trusted peer said of the way to itself; None for any other peer, whose words count for nothing.
     """
-    kept = kept or []
+    kept = kept or ()
     named = {name.lower() for name, _ in kept}
     before = _values(kept, b"x-forwarded-for")
     lines = [b"%b: %b" % field for field in kept if field[0].lower() != b"x-forwarded-for"]

@@ -159,7 +159,6 @@ class ReceivedHead(NamedTuple):
         head: what is judged.
         end_to_end: fields that go on unchanged, in order, as field lines.
         special: the values of each field that has a meaning of its own.
-        forwarding: fields that describe the way of the request to here; worth what the peer is worth.
         content_length: of the body; None where it is chunked or absent.
         chunked: whether the body is chunked.
     """
@@ -167,7 +166,6 @@ class ReceivedHead(NamedTuple):
     head: RequestHead
     end_to_end: bytes
     special: dict[Kind, list[bytes]]
-    forwarding: list[Field]
     content_length: int | None
     chunked: bool
 
@@ -177,8 +175,7 @@ class ReceivedHead(NamedTuple):
         if isinstance(canonical, Denial):
             return canonical
         path, query, oddities = canonical
-        _, end_to_end, special, forwarding, length, chunked = self
-        known = self.head
+        known, end_to_end, special, length, chunked = self
         head = RequestHead(
             method,
             target,
@@ -191,17 +188,18 @@ class ReceivedHead(NamedTuple):
             known.client_cert,
             known.fields,
             known.upgrades,
+            known.forwarding,
         )
-        return ReceivedHead(head, end_to_end, special, forwarding, length, chunked)
+        return ReceivedHead(head, end_to_end, special, length, chunked)
 
     def bearing(self, authorization: tuple[bytes, ...]) -> ReceivedHead:
         """The head of another request with the very same version, target and fields, but for Authorization."""
-        known, end_to_end, special, forwarding, length, chunked = self
-        method, target, path, query, oddities, host, _, dpop, certificate, others, upgrades = known
+        known, end_to_end, special, length, chunked = self
+        method, target, path, query, oddities, host, _, dpop, certificate, others, upgrades, forwarding = known
         head = RequestHead(
-            method, target, path, query, oddities, host, authorization, dpop, certificate, others, upgrades
+            method, target, path, query, oddities, host, authorization, dpop, certificate, others, upgrades, forwarding
         )
-        return ReceivedHead(head, end_to_end, special, forwarding, length, chunked)
+        return ReceivedHead(head, end_to_end, special, length, chunked)
 
     @property
     def user_agent(self) -> bytes | None:
@@ -272,8 +270,9 @@ def read_head(  # noqa: C901 - one loop over all fields of each request, with no
         tuple(certificate),
         end_to_end,
         _UPGRADE in special,
+        forwarding,
     )
-    return ReceivedHead(head, field_lines(end_to_end), special, forwarding, *framing)
+    return ReceivedHead(head, field_lines(end_to_end), special, *framing)
 
 
 def _framing(version: tuple[int, int], special: dict[Kind, list[bytes]]) -> tuple[int | None, bool] | Denial:

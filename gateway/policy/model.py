@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+from gateway.policy.circumstances import Hours, Network
 from gateway.policy.paths import Oddity
 from gateway.policy.scopes import ScopeGroup, ScopeMatch, granting, named
 
@@ -26,6 +27,7 @@ class RequestHead(NamedTuple):
         client_cert: the value of every Client-Cert field (RFC 9440 §2.2); worth what the peer is worth.
         fields: those without a meaning of their own here, which go on: a route may take its token from one.
         upgrades: whether it asks for another protocol.
+        forwarding: fields that describe the way of the request to here; worth what the peer is worth.
     """
 
     method: str
@@ -39,6 +41,7 @@ class RequestHead(NamedTuple):
     client_cert: tuple[bytes, ...] = ()
     fields: Sequence[tuple[bytes, bytes]] = ()
     upgrades: bool = False
+    forwarding: Sequence[tuple[bytes, bytes]] = ()
 
 
 Scheme = Literal["Bearer", "DPoP"]
@@ -225,12 +228,15 @@ class Rule:
         token_from: where the token is; None for Authorization.
         clients: issuer and client id of those that enter; None for any.
         conditions: on claims, all of which hold.
+        networks: from which requests are taken; none for any.
+        hours: at which requests are taken; None for any.
         nested: further scopes, every one of the groups.
         scope_match: which scopes of a token grant those that are demanded.
         scopes_named: every scope of those lists and groups, each once.
         compares_plainly: whether the two lists are all of it, and a scope grants itself alone.
         takes_token: whether a token is demanded, wherever it is.
         is_plain: whether a token is demanded, in Authorization.
+        is_bounded: whether it demands something of where or when a request comes from, a public one included.
         has_conditions: whether it demands a client, or something of claims.
         is_demanding: whether it demands more than an issuer and scopes.
     """
@@ -249,10 +255,13 @@ class Rule:
     conditions: tuple[ClaimCondition, ...] = ()
     nested: tuple[ScopeGroup, ...] = ()
     scope_match: ScopeMatch = "exact"
+    networks: tuple[Network, ...] = ()
+    hours: Hours | None = None
     scopes_named: tuple[str, ...] = field(init=False, repr=False)
     compares_plainly: bool = field(init=False, repr=False)
     takes_token: bool = field(init=False, repr=False)
     is_plain: bool = field(init=False, repr=False)
+    is_bounded: bool = field(init=False, repr=False)
     has_conditions: bool = field(init=False, repr=False)
     is_demanding: bool = field(init=False, repr=False)
 
@@ -264,7 +273,8 @@ class Rule:
         object.__setattr__(self, "is_plain", self.takes_token and self.token_from is None)
         object.__setattr__(self, "has_conditions", self.clients is not None or bool(self.conditions))
         demands_more = self.require_proof is not None or bool(self.acr) or self.max_age is not None
-        object.__setattr__(self, "is_demanding", demands_more or self.has_conditions)
+        object.__setattr__(self, "is_bounded", bool(self.networks) or self.hours is not None)
+        object.__setattr__(self, "is_demanding", demands_more or self.has_conditions or self.is_bounded)
 
     @property
     def scope_terms(self) -> tuple[str | ScopeGroup, ...]:

@@ -840,6 +840,7 @@ def test_whatever_the_target_a_proposed_path_is_canonical(target: str) -> None:
 
 def test_every_refusal_that_a_request_can_meet_is_in_the_table() -> None:
     elsewhere = {"token_revoked", "claim_condition_failed", "rate_limited", "introspection_unavailable", "route_denied"}
+    elsewhere |= {"network_not_allowed", "outside_hours"}
     not_judged = {"keys_unavailable", "upstream_unreachable", "upstream_invalid", "upstream_timeout", "internal_error"}
     not_judged |= {
         "overloaded",

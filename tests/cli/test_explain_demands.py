@@ -181,3 +181,58 @@ def test_nested_scopes_are_told_in_words_with_the_fewest_that_help(
     assert found["verdict"]["reason"] == reason
     assert found["scopes"]["demanded"] == "one of admin (all of jobs.read jobs.run), or a scope above"
     assert advice(found) == told
+
+
+BOUNDED: list[Route] = [
+    {
+        "id": "a",
+        "path": "/a",
+        "scopes": ["jobs.read"],
+        "networks": ["10.0.0.0/8"],
+        "hours": {"times": "09:00-17:00", "days": ["thu", "fri"], "zone": "Europe/Berlin"},
+        "upstream": "api",
+    },
+    {"id": "open", "path": "/open", "public": True, "networks": ["10.0.0.0/8"], "upstream": "api"},
+]
+
+
+def test_network_and_hours_are_told_with_what_was_found(tmp_path: Path) -> None:
+    found = explained(write(tmp_path, BOUNDED), "GET /a", {"scope": "jobs.read"}, "--peer", "10.0.0.9")
+    assert found["allowed"]
+    assert facts(found)["network"] == ("ok", "10.0.0.9", "10.0.0.0/8")
+    assert facts(found)["hours"] == ("ok", "Fri 09:00 CET", "09:00-17:00 thu, fri (Europe/Berlin)")
+
+
+@pytest.mark.parametrize(
+    ("options", "now", "reason", "told"),
+    [
+        ([], AT, "network_not_allowed", "call from 10.0.0.0/8 (found no address that is known)"),
+        ([], AT, "network_not_allowed", "say who connects with --peer"),
+        (["--peer", "192.0.2.1"], AT, "network_not_allowed", "add the client's network to the networks of route a"),
+        (["--peer", "10.0.0.1"], "2027-01-15T07:59:59Z", "outside_hours", "(found Fri 08:59 CET)"),
+        (["--peer", "10.0.0.1"], "2027-01-16T08:00:00Z", "outside_hours", "change hours of route a"),
+    ],
+)
+def test_a_request_from_elsewhere_or_at_another_time_is_told_so(
+    tmp_path: Path, options: list[str], now: str, reason: str, told: str
+) -> None:
+    found = explained(write(tmp_path, BOUNDED), "GET /a", {"scope": "jobs.read"}, *options, now=now)
+    assert found["verdict"]["reason"] == reason
+    assert told in advice(found)
+    assert facts(found)["scopes"][0] == "not_reached"
+
+
+def test_a_trusted_proxy_tells_the_clients_address_here_too(tmp_path: Path) -> None:
+    file = write(tmp_path, BOUNDED, trusted_proxies=["192.0.2.0/24"])
+    sent = ["--header", "X-Forwarded-For: 10.0.0.5"]
+    assert explained(file, "GET /open", None, "--peer", "192.0.2.1", *sent)["allowed"]
+    elsewhere = explained(file, "GET /open", None, "--peer", "198.51.100.1", *sent)
+    assert (step(elsewhere, "decide")["mark"], elsewhere["verdict"]["status"]) == ("failed", 403)
+    assert facts(elsewhere) == {"network": ("failed", "198.51.100.1", "10.0.0.0/8")}
+
+
+def test_a_token_that_has_expired_and_comes_from_elsewhere_needs_both_changes(tmp_path: Path) -> None:
+    claims = {"scope": "jobs.read", "exp": 1}
+    told = advice(explained(write(tmp_path, BOUNDED), "GET /a", claims, "--peer", "192.0.2.1"))
+    assert "get a new token" in told
+    assert "call from 10.0.0.0/8" in told

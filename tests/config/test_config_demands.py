@@ -1,5 +1,6 @@
 """What a route demands: how it is read, and every fault of it at its place."""
 
+import pickle
 from typing import Any
 
 import pytest
@@ -196,3 +197,73 @@ def test_editors_complete_nested_scopes() -> None:
     section = whole["$defs"]["RouteConfig"]["properties"]["scopes"]["anyOf"][1]
     (_, inner) = section["properties"]["any"]["items"]["anyOf"]
     assert set(section["properties"]) == set(inner["properties"]) == {"all", "any"}
+
+
+# From where and when
+
+
+@pytest.mark.parametrize(
+    ("written", "windows", "words"),
+    [
+        ('"08:00-18:00"', [(day * 1440 + 480, day * 1440 + 1080) for day in range(7)], "08:00-18:00 (UTC)"),
+        (
+            '{times: ["08:00-12:00", "13:00-24:00"], days: [tue, mon]}',
+            [(480, 720), (780, 1440), (1920, 2160), (2220, 2880)],
+            "08:00-12:00, 13:00-24:00 tue, mon (UTC)",
+        ),
+        (
+            '{times: "22:00-06:00", days: [sun], zone: Europe/Berlin}',
+            [(8640 + 1320, 8640 + 1800)],
+            "22:00-06:00 sun (Europe/Berlin)",
+        ),
+        ('{times: "18:30-00:00", days: [mon]}', [(1110, 1440)], "18:30-24:00 mon (UTC)"),
+    ],
+)
+def test_hours_are_windows_of_the_week(written: str, windows: list[tuple[int, int]], words: str) -> None:
+    found = config(f"{UP_TO_ROUTES}  - {{id: a, path: /a, upstream: api, scopes: [x], hours: {written}}}\n")
+    hours = build_rule.rule(found.routes[0], found.issuers).hours
+    assert hours is not None
+    assert (list(hours.windows), hours.words) == (windows, words)
+    assert pickle.loads(pickle.dumps(hours)) == hours
+
+
+NO_ZONE = "is no time zone that this machine knows: write one such as Europe/Berlin, or install tzdata"
+NO_TIME = "write one such as 08:00-18:00, until 24:00 at most"
+NO_WINDOW = "write one such as 08:00-18:00, or 00:00-24:00 for all"
+
+
+@pytest.mark.parametrize(
+    ("bounds", "expected"),
+    [
+        ("hours: 8-18", f"hours: '8-18' is no time of day: {NO_TIME}"),
+        ('hours: "08:00-18:60"', f"hours: '08:00-18:60' is no time of day: {NO_TIME}"),
+        ('hours: "08:00-25:00"', f"hours: '08:00-25:00' is no window of a day: {NO_WINDOW}"),
+        ('hours: "24:00-08:00"', f"hours: '24:00-08:00' is no window of a day: {NO_WINDOW}"),
+        ('hours: "08:00-08:00"', f"hours: '08:00-08:00' is no window of a day: {NO_WINDOW}"),
+        ("hours: {times: []}", f"hours.times: a list is no time of day: {NO_TIME}"),
+        ("hours: {days: [mon]}", "hours.times: is required and missing: add it"),
+        (
+            'hours: {times: "08:00-18:00", days: [monday]}',
+            "hours.days[0]: 'monday' is not known: did you mean 'mon'?",
+        ),
+        (
+            'hours: {times: "08:00-18:00", zone: Mars/Base}',
+            f"hours.zone: 'Mars/Base' {NO_ZONE}",
+        ),
+        (
+            'hours: {times: "08:00-18:00", zone: ../../etc/passwd}',
+            f"hours.zone: '../../etc/passwd' {NO_ZONE}",
+        ),
+        ("networks: []", "networks: must not be empty"),
+        ("networks: [10.0.0.1/8]", "networks[0]: '10.0.0.1/8' has bits beyond its prefix: did you mean '10.0.0.0/8'?"),
+    ],
+)
+def test_every_fault_of_networks_and_hours_is_told(bounds: str, expected: str) -> None:
+    assert of_route(f"path: /a, upstream: api, scopes: [x], {bounds}") == [f"routes[0].{expected}"]
+
+
+def test_public_routes_may_be_bounded_and_those_that_deny_need_no_bound() -> None:
+    assert of_route('path: /a, upstream: api, public: true, networks: [10.0.0.0/8], hours: "08:00-18:00"') == []
+    assert of_route("path: /a, deny: true, networks: [10.0.0.0/8]") == [
+        f"routes[0].networks: {DENIES}: remove networks, or remove deny: true"
+    ]

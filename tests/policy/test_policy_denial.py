@@ -23,6 +23,8 @@ TABLE: dict[str, tuple[int, str | None]] = {
     "scope_insufficient": (403, 'Bearer realm="here", error="insufficient_scope"'),
     "claim_condition_failed": (403, 'Bearer realm="here", error="insufficient_scope"'),
     "route_denied": (403, None),
+    "network_not_allowed": (403, None),
+    "outside_hours": (403, None),
     "body_too_large": (413, None),
     "rate_limited": (429, None),
     "overloaded": (503, None),

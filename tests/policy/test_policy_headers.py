@@ -48,7 +48,7 @@ def test_a_head_is_sorted_into_what_is_judged_and_what_goes_on() -> None:
     assert head.head[:6] == ("GET", "/a%3Ab?x=1", "/a:b", "x=1", frozenset(), "gateway.example")
     assert head.head.authorization == (b"Bearer abc",)
     assert head.end_to_end == field_lines([fields[0], fields[2], fields[4], fields[6]])
-    assert head.forwarding == [fields[3]]
+    assert head.head.forwarding == [fields[3]]
     assert (head.content_length, head.chunked) == (12, False)
     assert head.user_agent == b"curl"
     assert head.first(Kind.TRACEPARENT) is None
@@ -80,7 +80,7 @@ def test_a_field_that_misleads_the_upstream_does_not_go_on(name: str, spell: typ
     value = b"chunked" if name == "Transfer-Encoding" else b"x"
     head = received((spell(name).encode(), value))
     assert head.end_to_end == b""
-    assert head.forwarding == []
+    assert head.head.forwarding == []
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_field_that_misleads_the_upstream_does_not_go_on(name: str, spell: typ
 def test_a_name_that_servers_take_for_another_one_is_removed(name: str) -> None:
     assert kind_of(name.encode()) is Kind.DROPPED
     head = received((name.encode(), b"7"))
-    assert (head.end_to_end, head.forwarding, head.content_length, head.chunked) == (b"", [], None, False)
+    assert (head.end_to_end, head.head.forwarding, head.content_length, head.chunked) == (b"", [], None, False)
     assert (head.special, head.head.host) == ({}, "gateway.example")
 
 
@@ -133,7 +133,7 @@ def test_connection_takes_away_neither_the_credentials_nor_the_way_nor_the_lengt
         (b"Accept", b"*/*"),
     )
     assert head.head.authorization == (b"Bearer abc",)
-    assert head.forwarding == [(b"X-Forwarded-For", b"203.0.113.9")]
+    assert head.head.forwarding == [(b"X-Forwarded-For", b"203.0.113.9")]
     assert head.content_length == 3
     assert head.end_to_end == field_lines([(b"Accept", b"*/*")])
 

@@ -7,7 +7,7 @@ import pytest
 
 from .conftest import Start
 from .gate import Gate
-from .minting import OTHER_ISSUER, claims, mint, rsa_key
+from .minting import NOW, OTHER_ISSUER, claims, mint, rsa_key
 from .raw_client import request
 
 DENYING: list[dict[str, Any]] = [
@@ -150,3 +150,72 @@ async def test_scopes_are_nested_and_grant_others_as_the_route_says(
     answer = await gate.ask(request(f"GET {path}", gate.bearer(of(scope=scope))))
     assert answer.status == (200 if missing is None else 403)
     assert missing is None or json.loads(answer.body)["scopes_missing"] == missing
+
+
+BOUNDED: list[dict[str, Any]] = [
+    {"id": "near", "path": "/near", "scopes": ["a"], "networks": ["127.0.0.0/8"], "upstream": "api"},
+    {"id": "far", "path": "/far", "scopes": ["a"], "networks": ["203.0.113.0/24"], "upstream": "api"},
+    {"id": "open", "path": "/open", "public": True, "networks": ["203.0.113.0/24"], "upstream": "api"},
+    {"id": "day", "path": "/day", "scopes": ["a"], "hours": "08:00-18:00", "upstream": "api"},
+    {"id": "shut", "path": "/shut", "public": True, "hours": "18:00-08:00", "upstream": "api"},
+]
+FAR, NEAR = "X-Forwarded-For: 203.0.113.9", "X-Forwarded-For: 198.51.100.1"
+
+
+@pytest.mark.parametrize(
+    ("trusted", "path", "fields", "expected"),
+    [
+        ([], "/near", [], (200, None)),
+        ([], "/near", [FAR], (200, None)),
+        ([], "/far", [], (403, "network_not_allowed")),
+        ([], "/far", [FAR], (403, "network_not_allowed")),
+        ([], "/open", [FAR], (403, "network_not_allowed")),
+        (["127.0.0.1/32"], "/near", [FAR], (403, "network_not_allowed")),
+        (["127.0.0.1/32"], "/near", [], (200, None)),
+        (["127.0.0.1/32"], "/far", [FAR], (200, None)),
+        (["127.0.0.1/32"], "/far", [NEAR], (403, "network_not_allowed")),
+        (["127.0.0.1/32"], "/far", [FAR, NEAR], (403, "network_not_allowed")),
+        (["127.0.0.1/32"], "/far", [NEAR, FAR], (200, None)),
+        (["127.0.0.1/32"], "/far", ["X-Forwarded-For: 203.0.113.9, x"], (403, "network_not_allowed")),
+        (["127.0.0.1/32"], "/open", [FAR], (200, None)),
+    ],
+)
+async def test_the_clients_network_counts_and_only_a_trusted_proxy_may_tell_it(
+    start: Start, trusted: list[str], path: str, fields: list[str], expected: tuple[int, str | None]
+) -> None:
+    gate = await start(routes=BOUNDED, trusted_proxies=trusted)
+    token = None if path == "/open" else of(scope="a")
+    assert await ask(gate, f"GET {path}", token, *fields) == expected
+
+
+async def test_one_kept_connection_of_a_proxy_carries_clients_of_several_networks(start: Start) -> None:
+    gate = await start(routes=BOUNDED, trusted_proxies=["127.0.0.1/32"])
+    line = gate.bearer(of(scope="a"))
+    async with gate.connect() as client:
+        statuses = [(await client.ask(request("GET /far", line, sent))).status for sent in (FAR, FAR, NEAR, FAR, NEAR)]
+    assert statuses == [200, 200, 403, 200, 403]
+
+
+async def test_a_route_takes_requests_at_its_hours_and_a_known_token_makes_no_difference(start: Start) -> None:
+    gate = await start(routes=BOUNDED)  # NOW is 08:00 UTC
+    line = gate.bearer(of(scope="a", exp=NOW + 86400))
+    async with gate.connect() as client:
+        assert (await client.ask(request("GET /day", line))).status == 200
+        assert (await client.ask(request("GET /shut"))).status == 403
+        gate.clock.now = NOW + 10 * 3600 - 1
+        assert (await client.ask(request("GET /day", line))).status == 200
+        gate.clock.now = NOW + 10 * 3600
+        late = await client.ask(request("GET /day", line))
+        assert (await client.ask(request("GET /shut"))).status == 200
+    assert (late.status, json.loads(late.body)["reason"]) == (403, "outside_hours")
+    assert not late.all("WWW-Authenticate")
+    refused = (await gate.records(5))[3]
+    assert (refused["client_id"], refused["detail"]) == (
+        "nightly-batch",
+        "hours: expected 08:00-18:00 (UTC), found Fri 18:00 UTC",
+    )
+
+
+async def test_a_stranger_learns_nothing_of_networks_and_hours_without_a_token(start: Start) -> None:
+    gate = await start(routes=BOUNDED)
+    assert await ask(gate, "GET /far") == (401, "token_missing")
