@@ -25,7 +25,17 @@ from gateway.upstream.pool import Upstream
 Clock = Callable[[], float]
 
 SWAPPED = frozenset(
-    {"revision", "realm", "public_url", "proofs", "trusted_proxies", "drain_timeout", "watch", "routes"}
+    {
+        "revision",
+        "realm",
+        "public_url",
+        "proofs",
+        "trusted_proxies",
+        "drain_timeout",
+        "watch",
+        "newly_allowed",
+        "routes",
+    }
 )
 """Parts of a plan that a running gateway takes anew, as a whole."""
 

@@ -65,6 +65,7 @@ def plan(config: GatewayConfig, base: Path, revision: str) -> Plan:
         embedded={name: base / one.embedded for name, one in config.issuers.items() if one.embedded is not None},
         upstreams={name: _upstream(name, upstream, base) for name, upstream in config.upstreams.items()},
         watch=config.reload.watch,
+        newly_allowed=config.reload.newly_allowed,
         routes=tuple(route(entry, config.issuers) for entry in config.routes),
     )
 

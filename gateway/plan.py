@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from gateway.downstream.parties import ClientLimits
 from gateway.host_port import HostPort
@@ -136,6 +137,7 @@ class Plan:
         upstreams: by name.
         routes: in the file's order.
         watch: whether a change of the configuration's files is taken while it runs.
+        newly_allowed: whether a reload may let in requests that are kept out so far.
     """
 
     revision: str
@@ -159,3 +161,4 @@ class Plan:
     upstreams: Mapping[str, UpstreamPlan]
     routes: tuple[Route, ...]
     watch: bool = True
+    newly_allowed: Literal["take", "refuse"] = "take"

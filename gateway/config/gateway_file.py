@@ -379,6 +379,9 @@ class ReloadConfig(Section):
     watch: bool = Field(
         default=True, description="Take changed files by themselves; with false, only at SIGHUP or scopegate reload."
     )
+    newly_allowed: Literal["take", "refuse"] = Field(
+        default="take", description="Whether a reload may let in requests that are kept out so far."
+    )
 
 
 class GatewayConfig(Section):

@@ -23,6 +23,7 @@ from gateway.starting import BadFileError, StartError, listening
 from gateway.supervisor.channel import written
 from gateway.supervisor.child import Child
 from gateway.supervisor.generation import Content, Generation, Read
+from gateway.supervisor.newly_allowed import keep_out
 from gateway.supervisor.place import Place
 from gateway.supervisor.reloads import Outcome, Reloads
 from gateway.supervisor.snapshots import combine, nothing, remains
@@ -191,6 +192,7 @@ class Supervisor:
         """As little as what has changed demands; StartError where the configuration in force has to stay."""
         content = await asyncio.to_thread(Content.of, await self._planned())
         before = self._in_force.content
+        await asyncio.to_thread(keep_out, before.plan, content.plan)
         outcome: Outcome = "unchanged"
         async with AsyncExitStack() as locks:
             for place in self._workers:

@@ -105,6 +105,17 @@ async def test_scopegate_reload_waits_for_what_comes_of_it(unwatched: Path, api_
         assert (code, json.loads(out)) == (0, {"ok": True, "config_rev": status["config_rev"], "errors": []})
 
 
+async def test_a_reload_that_would_open_a_door_is_refused_by_choice(unwatched: Path, api_port: int) -> None:
+    choice = {"watch": False, "newly_allowed": "refuse"}
+    write(unwatched, api_port, reload=choice)
+    async with running(unwatched, workers=1) as fleet:
+        door = {"id": "door", "path": "/door", "methods": ["GET"], "public": True, "upstream": "api"}
+        write(unwatched, api_port, routes=[door], reload={"watch": False})
+        code, _, err = await command("--admin", f"127.0.0.1:{fleet.admin_port}", "-c", str(unwatched))
+        assert (code, err.splitlines()[0]) == (1, "newly allowed, GET: such as GET /door without a token")
+        assert (await fleet.status())["reload"]["outcomes"]["refused"] == 1
+
+
 async def test_scopegate_reload_says_where_nobody_answers(unwatched: Path, api_port: int) -> None:
     write(unwatched, api_port, admin="127.0.0.1:1")
     code, out, err = await command("-c", str(unwatched))
