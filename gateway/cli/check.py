@@ -10,36 +10,57 @@ import click
 from rich_click import RichCommand
 
 from gateway import build
-from gateway.config import ConfigError, Document, read_file, read_yaml
-from gateway.config.gateway_file import GatewayConfig, IssuerConfig, parse
+from gateway.cli.doubts import annotation, doubts
+from gateway.config import ConfigError, Document, read_file
+from gateway.config.gateway_file import GatewayConfig, IssuerConfig, documented, parse
 from gateway.issuer.reading import read_settings
 from gateway.own_credentials import CredentialsError, token_request
 from gateway.rule_tests.inline import failing_cases
 from gateway.tls import TlsFileError, client_context, server_context
 
+DOUBTFUL = 1
 BAD_CONFIGURATION = 3
 
 
 @click.command(cls=RichCommand)
 @click.argument("file", type=click.Path(path_type=Path), default=Path("config/gateway.yaml"))
-@click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object on standard output.")
-def check(file: Path, *, as_json: bool) -> None:
-    """Check a configuration and report every error in it.
+@click.option("--json", "form", flag_value="json", help="Print the outcome as one JSON object on standard output.")
+@click.option("--github", "form", flag_value="github", help="Print annotations for a GitHub workflow instead.")
+@click.option("--strict", is_flag=True, help="Exit with 1 if anything is doubtful, or not proven.")
+def check(file: Path, *, form: str | None, strict: bool) -> None:
+    """Check a configuration, report every error in it, and prove what its routes do together.
 
     FILE is config/gateway.yaml unless given. The file of an embedded issuer is checked with it. Every error is one
-    line, file:line:column: key: what is wrong. Exit code 0 means that the configuration is sound, 3 that the
-    gateway would refuse it.
+    line, file:line:column: key: what is wrong. What is doubtful is told likewise: routes that never match, overlaps
+    with other demands, public routes below protected ones, routes that take every method, paths that may be read
+    otherwise, scopes that nobody gets.
+
+    Exit codes: 0 sound, 1 doubtful (with --strict), 2 usage, 3 the gateway would refuse the configuration.
     """
     found = examine(file, os.environ)
-    if isinstance(found, GatewayConfig):
-        click.echo(json.dumps({"ok": True, **counts(found)}) if as_json else summary(file, found))
-        return
-    if as_json:
-        click.echo(json.dumps({"ok": False, "errors": [asdict(error) for error in found]}))
+    if isinstance(found, list):
+        _show_errors(found, form)
+        raise click.exceptions.Exit(BAD_CONFIGURATION)
+    doubtful = doubts(file, found, os.environ)
+    if form == "json":
+        click.echo(json.dumps({"ok": True, **counts(found), **doubtful.as_json()}))
+    elif form == "github":
+        click.echo("".join(f"{line}\n" for line in doubtful.annotations()), nl=False)
     else:
-        for error in found:
+        click.echo("\n".join([*doubtful.lines(), summary(file, found)]))
+    if strict and doubtful:
+        raise click.exceptions.Exit(DOUBTFUL)
+
+
+def _show_errors(errors: list[ConfigError], form: str | None) -> None:
+    if form == "json":
+        click.echo(json.dumps({"ok": False, "errors": [asdict(error) for error in errors]}))
+        return
+    for error in errors:
+        if form == "github":
+            click.echo(annotation("error", error, "bad configuration"))
+        else:
             click.echo(error, err=True)
-    raise click.exceptions.Exit(BAD_CONFIGURATION)
 
 
 def examine(path: Path, environ: Mapping[str, str], *, with_tests: bool = True) -> GatewayConfig | list[ConfigError]:
@@ -54,9 +75,9 @@ def examine(path: Path, environ: Mapping[str, str], *, with_tests: bool = True) 
     config = parse(text, file, environ)
     if isinstance(config, list):
         return config
-    document = read_yaml(text, file)
-    if isinstance(document, list):
-        return document
+    document, errors = documented(text, file, environ)
+    if document is None or errors:
+        return errors
     errors = [*_tls(document, config, path.parent), *_credentials(document, config, path.parent)]
     errors += [
         error

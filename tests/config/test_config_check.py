@@ -39,7 +39,15 @@ def test_a_sound_configuration_is_summed_up_in_a_line(config: Path) -> None:
 def test_a_sound_configuration_is_summed_up_as_json(config: Path) -> None:
     outcome = run(config, "--json")
     assert outcome.exit_code == 0
-    assert json.loads(outcome.stdout) == {"ok": True, "issuers": 1, "upstreams": 1, "routes": 8, "public": 1}
+    assert json.loads(outcome.stdout) == {
+        "ok": True,
+        "issuers": 1,
+        "upstreams": 1,
+        "routes": 8,
+        "public": 1,
+        "doubts": [],
+        "unproven": [],
+    }
 
 
 def test_errors_are_lines_on_standard_error_and_exit_code_3(config: Path) -> None:
@@ -122,3 +130,71 @@ def test_variables_come_from_the_environment(config: Path, monkeypatch: pytest.M
     assert run(config).exit_code == 3
     monkeypatch.setenv("API", "http://127.0.0.1:9000")
     assert run(config).exit_code == 0
+
+
+OVERLAP = """
+  - id: any-log
+    methods: [GET]
+    path: /maintenance/{kind}/today/log
+    scopes: [jobs.raed]
+    upstream: maintenance
+"""
+
+
+@pytest.fixture
+def doubtful(config: Path) -> Path:
+    config.write_text(config.read_text(encoding="utf-8") + OVERLAP, encoding="utf-8")
+    return config
+
+
+def test_what_is_doubtful_is_told_at_its_place_and_the_configuration_is_sound(doubtful: Path) -> None:
+    outcome = run(doubtful)
+    assert (outcome.exit_code, outcome.stderr) == (0, "")
+    overlap, never, summary = outcome.stdout.splitlines()
+    assert overlap == (
+        f"{doubtful}:75:11: routes[8].path: GET /maintenance/jobs/today/log with a token of http://127.0.0.1:8081, "
+        "for https://maintenance.example, scope jobs.read: 'job-log' above says allow, this route would say "
+        "scope_insufficient: put the narrower path first, or tell the paths apart [overlap]"
+    )
+    assert never == (
+        f"{doubtful}:76:5: routes[8].scopes: no role of local gives 'jobs.raed': did you mean 'jobs.read'? "
+        "[scope-never-granted]"
+    )
+    assert summary.startswith(f"{doubtful} is sound: ")
+
+
+def test_strict_makes_doubts_count(config: Path) -> None:
+    assert run(config, "--strict").exit_code == 0
+    config.write_text(config.read_text(encoding="utf-8") + OVERLAP, encoding="utf-8")
+    assert run(config, "--strict").exit_code == 1
+
+
+def test_doubts_as_json_have_a_place_and_a_request_to_send(doubtful: Path) -> None:
+    overlap, never = json.loads(run(doubtful, "--json").stdout)["doubts"]
+    assert (overlap["kind"], overlap["route"], overlap["line"]) == ("overlap", "any-log", 75)
+    assert overlap["witness"]["path"] == "/maintenance/jobs/today/log"
+    assert overlap["witness"]["claims"]["scope"] == "jobs.read"
+    assert (never["kind"], never["key"], never["witness"]) == ("scope-never-granted", "routes[8].scopes", None)
+
+
+def test_annotations_are_lines_that_github_reads(doubtful: Path) -> None:
+    outcome = run(doubtful, "--github")
+    assert outcome.exit_code == 0
+    _, never = outcome.stdout.splitlines()
+    assert never == (
+        f"::warning file={doubtful},line=76,col=5,title=scope-never-granted::"
+        "routes[8].scopes: no role of local gives 'jobs.raed': did you mean 'jobs.read'?"
+    )
+    change(doubtful, "admin: 127.0.0.1:9901", "admin: 9901")
+    failed = run(doubtful, "--github")
+    assert failed.exit_code == 3
+    assert failed.stdout.startswith(f"::error file={doubtful},line=7,col=8,title=bad configuration::admin: 9901 is")
+
+
+def test_a_doubt_about_an_included_route_is_told_in_the_file_that_it_is_in(config: Path) -> None:
+    (config.parent / "more.yaml").write_text(f"routes:{OVERLAP}", encoding="utf-8")
+    config.write_text(config.read_text(encoding="utf-8") + "\n  - include: more.yaml\n", encoding="utf-8")
+    lines = run(config).stdout.splitlines()
+    assert [line.partition(": ")[0] for line in lines[:2]] == [
+        f"{config.parent}/more.yaml:{at}" for at in ("4:11", "5:5")
+    ]

@@ -1,0 +1,104 @@
+"""What `scopegate check` proves about a table as a whole, at the places of the file that it is about."""
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from gateway.config import ConfigError, read_file
+from gateway.config.gateway_file import GatewayConfig, documented
+from gateway.explain.grounds import Grounds, lay
+from gateway.prove.granted import Grants, never_granted
+from gateway.prove.proofs import Doubt, prove
+from gateway.prove.telling import doubt_as_json
+from gateway.prove.verdicts import Policy
+
+_PLAIN: Final = {"%": "%25", "\r": "%0D", "\n": "%0A"}
+_IN_PROPERTIES: Final = _PLAIN | {":": "%3A", ",": "%2C"}
+
+
+@dataclass(frozen=True)
+class Doubts:
+    """All doubts about a sound configuration.
+
+    Attributes:
+        found: each with its place.
+        unproven: where nothing can be claimed, and why.
+    """
+
+    found: tuple[tuple[Doubt, ConfigError], ...]
+    unproven: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.found or self.unproven)
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        now = time.time()
+        placed = [
+            doubt_as_json(doubt, now) | {name: value for name, value in asdict(place).items() if name != "message"}
+            for doubt, place in self.found
+        ]
+        return {"doubts": placed, "unproven": list(self.unproven)}
+
+    def lines(self) -> Iterator[str]:
+        """For people."""
+        for doubt, place in self.found:
+            yield str(replace(place, message=f"{place.message} [{doubt.kind}]"))
+        for line in self.unproven:
+            yield f"not proven: {line}"
+
+    def annotations(self) -> Iterator[str]:
+        """For GitHub's workflows."""
+        for doubt, place in self.found:
+            yield annotation("warning", place, title=doubt.kind)
+        for line in self.unproven:
+            yield f"::notice title=not proven::{_escaped(line, _PLAIN)}"
+
+
+def doubts(file: Path, config: GatewayConfig, environ: Mapping[str, str]) -> Doubts:
+    """Prove what can be proven about a configuration that was examined."""
+    grounds = lay(file, config, environ)
+    policy = Policy(grounds.table, grounds.issuers)
+    proofs = prove(policy)
+    found = [*proofs.doubts, *never_granted(policy, _grants(grounds))]
+    return Doubts(tuple(_placed(found, file, config, environ)), proofs.unproven)
+
+
+def annotation(level: str, place: ConfigError, title: str) -> str:
+    """A line that GitHub shows at its place in the file."""
+    told = {"file": place.file, "line": place.line, "col": place.column, "title": title}
+    properties = ",".join(f"{name}={_escaped(str(value), _IN_PROPERTIES)}" for name, value in told.items())
+    key = f"{place.key}: " if place.key else ""
+    return f"::{level} {properties}::{_escaped(key + place.message, _PLAIN)}"
+
+
+def _grants(grounds: Grounds) -> dict[str, Grants]:
+    return {
+        name: Grants(
+            frozenset(scope for scopes in one.settings.roles.values() for scope in scopes),
+            frozenset(scope for resource in one.settings.resources.values() for scope in resource),
+        )
+        for name, one in grounds.embedded.items()
+    }
+
+
+def _placed(
+    found: list[Doubt], file: Path, config: GatewayConfig, environ: Mapping[str, str]
+) -> Iterator[tuple[Doubt, ConfigError]]:
+    text = read_file(file, str(file))
+    document, _ = (None, []) if isinstance(text, ConfigError) else documented(text, str(file), environ)
+    order = {route.id: index for index, route in enumerate(config.routes)}
+    for doubt in sorted(found, key=lambda doubt: order[doubt.route.id]):
+        path = ("routes", order[doubt.route.id], doubt.key)
+        if document is None:
+            yield doubt, ConfigError(str(file), 1, 1, "", doubt.message)
+        else:
+            yield doubt, document.error(path, doubt.message)
+
+
+def _escaped(text: str, characters: Mapping[str, str]) -> str:
+    pattern = "|".join(map(re.escape, characters))
+    return re.sub(pattern, lambda found: characters[found[0]], text)
