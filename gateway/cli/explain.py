@@ -18,6 +18,7 @@ from rich_click import RichCommand
 
 from gateway.access.query import parse_moment
 from gateway.cli.check import BAD_CONFIGURATION, examine
+from gateway.cli.explain_list import list_entries
 from gateway.config.gateway_file import GatewayConfig
 from gateway.explain.grounds import GroundsError, lay
 from gateway.explain.judging import Findings, NoAnswer, NoKeys, judge_claims, judge_request
@@ -120,8 +121,9 @@ def _moment(_ctx: click.Context, _param: click.Parameter, text: str | None) -> f
 
 
 @click.command("explain", cls=RichCommand)
-@click.argument("method", callback=_one_line)
-@click.argument("path", callback=_one_line)
+@click.argument("method", callback=_one_line, required=False)
+@click.argument("path", callback=_one_line, required=False)
+@click.option("--list", "listing", is_flag=True, help="List all that a client with these --claims may do, instead.")
 @click.option(
     "-c",
     "--config",
@@ -173,9 +175,10 @@ def _moment(_ctx: click.Context, _param: click.Parameter, text: str | None) -> f
 @click.option("--now", metavar="WHEN", callback=_moment, help="Judge as at that time: RFC 3339. [default: now]")
 @click.option("--json", "as_json", is_flag=True, help="Print the same facts as one JSON object.")
 def explain(  # noqa: PLR0913 - one parameter an option
-    method: str,
-    path: str,
+    method: str | None,
+    path: str | None,
     *,
+    listing: bool,
     file: Path,
     token: bytes | None,
     claims: dict[str, object] | None,
@@ -191,11 +194,19 @@ def explain(  # noqa: PLR0913 - one parameter an option
     """Explain the decision on a request, step by step, and tell the smallest change that would let it in.
 
     The request is METHOD and PATH, as a client would send them. Nothing is sent to an upstream. Without --token-file
-    and --claims the request is judged as it is without a token.
+    and --claims the request is judged as it is without a token. With --list there is no request: all routes are told
+    that let the --claims in.
 
     Exit codes: 0 allowed, 1 refused, 2 usage, 3 bad configuration, 4 the issuer's keys cannot be had.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.ERROR, format="%(message)s")
+    if listing:
+        if method is not None or token is not None:
+            raise click.UsageError("--list takes --claims, and neither a request nor --token-file.")
+        list_entries(lay(file, _configuration(file), os.environ), claims, now, as_json=as_json)
+        return
+    if method is None or path is None:
+        raise click.UsageError("Give METHOD and PATH, or --list.")
     config = _configuration(file)
     headed = _with_host(fields, host, str(config.listen))
     request = Request(method, path, headed, token, scheme, peer, certificate)

@@ -52,7 +52,7 @@ def stand_in(payload: Mapping[str, object], route: Route | None, grounds: Ground
     jwk = {"kty": "OKP", "crv": "Ed25519", "x": _base64url(private.public_key().public_bytes_raw())}
     held = Held(read_key_set({"keys": [jwk]}))
     fitting = _fitting(payload, route, grounds)
-    missing = _missing(payload, fitting[0], grounds, now) if len(fitting) == 1 else {}
+    missing = missing_claims(payload, route, grounds, now)
     types = fitting[0].token_types if fitting else frozenset()
     header = {"alg": ALGORITHM, "typ": next(iter(types), "JWT")}
     signed = ".".join(_base64url(json.dumps(part).encode()) for part in (header, {**payload, **missing}))
@@ -62,6 +62,14 @@ def stand_in(payload: Mapping[str, object], route: Route | None, grounds: Ground
         keys=dict.fromkeys((issuer.name for issuer in grounds.issuers), held),
         assumed=tuple(_in_words(name, value) for name, value in missing.items()),
     )
+
+
+def missing_claims(
+    payload: Mapping[str, object], route: Route | None, grounds: Grounds, now: float
+) -> dict[str, object]:
+    """What is assumed of iss, aud and exp, where they are missing and only one issuer fits."""
+    fitting = _fitting(payload, route, grounds)
+    return _missing(payload, fitting[0], grounds, now) if len(fitting) == 1 else {}
 
 
 def _fitting(payload: Mapping[str, object], route: Route | None, grounds: Grounds) -> list[TrustedIssuer]:
