@@ -162,6 +162,9 @@ class CaseConfig(CallerConfig):
         default=None, alias="as", description="Name of a caller of this file, to whose token this case adds."
     )
     token: Literal["none"] | None = Field(default=None, description="none: the request bears no token.")
+    proof: Literal["dpop", "mtls"] | None = Field(
+        default=None, description="The token is bound to a key, and the request proves that by this."
+    )
     host: Text | None = Field(default=None, description="The Host field; by default the gateway's `listen` address.")
     headers: Annotated[dict[Text, Text], AfterValidator(_fields)] = Field(
         default={}, description="Further fields of the request, by name."
@@ -179,6 +182,8 @@ class CaseConfig(CallerConfig):
             raise MisplacedError(((), f"does not say who calls: {remedy}"))
         if self.token is not None and says_token:
             raise MisplacedError((("token",), "says that there is no token, and other keys tell of one: keep one"))
+        if self.token is not None and self.proof is not None:
+            raise MisplacedError((("proof",), "proves that a token is one's own, and there is none: remove it"))
         return self
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import aiohttp
 
 from gateway import build
+from gateway.client.dpop_proof import DpopKey
 from gateway.explain.grounds import Grounds, introspectors, key_sources, revocation_feeds
 from gateway.explain.reading import Request, read_request
 from gateway.explain.stand_in import stand_in
@@ -22,6 +23,7 @@ from gateway.tokens.introspection import Unclear, UnknownToken, judge_answer
 from gateway.tokens.introspector import Introspector
 from gateway.tokens.key_source import KeySource
 from gateway.tokens.keys import KeySet
+from gateway.tokens.proof import ProofTerms
 from gateway.tokens.revocations import RevocationFeed
 from gateway.tokens.revoked import RevokedTokens
 from gateway.tokens.verifier import Keys, TokenVerifier, VerifiedToken
@@ -236,8 +238,18 @@ async def judge_claims(grounds: Grounds, request: Request, payload: Mapping[str,
     return await judge_as_if(grounds, request, payload, now)
 
 
-async def judge_as_if(grounds: Grounds, request: Request, payload: Mapping[str, object] | None, now: float) -> Findings:
-    """The same without a look at the files of keys; a payload of None stands for no token, and the request has none."""
+async def judge_as_if(
+    grounds: Grounds, request: Request, payload: Mapping[str, object] | None, now: float, key: DpopKey | None = None
+) -> Findings:
+    """The same without a look at the files of keys.
+
+    Args:
+        grounds: what the judgement rests on.
+        request: without a token.
+        payload: its token's claims; None for a request without one.
+        now: seconds since the epoch.
+        key: with which the sender proves that the token is its own; None for one that sends no proof.
+    """
     head = await _read(grounds, request)
     if isinstance(head, Denial):
         return Findings(grounds, request, now, head, from_claims=True)
@@ -245,6 +257,8 @@ async def judge_as_if(grounds: Grounds, request: Request, payload: Mapping[str, 
     signed = stand_in(payload or {}, route if isinstance(route, Route) else None, grounds, now)
     if payload is not None:
         head = _bearing(head._replace(authorization=(b"Bearer " + signed.token,)), route, signed.token)
+    if payload is not None and key is not None:
+        head = _proving(head, signed.token, key, _Sender(grounds, request), grounds.proofs(now), now)
     verifier = TokenVerifier(signed.issuers, signed.keys, capacity=1, log_key=b"")
     judgement = judge(head, _Sender(grounds, request), grounds.table, verifier, grounds.proofs(now), now)
     outcome = judgement.outcome
@@ -255,6 +269,16 @@ async def judge_as_if(grounds: Grounds, request: Request, payload: Mapping[str, 
     findings = Findings(grounds, request, now, outcome, head, from_claims=True, not_looked=not_looked)
     findings = replace(findings, assumed=signed.assumed if told else ())
     return _findings(findings, judgement, signed.issuers, signed.keys)
+
+
+def _proving(  # noqa: PLR0913, PLR0917 - what a proof is of
+    head: RequestHead, token: bytes, key: DpopKey, sender: _Sender, terms: ProofTerms, now: float
+) -> RequestHead:
+    """The head with its token under the scheme DPoP, and a proof that fits it (RFC 9449 §7.1)."""
+    url = terms.origin(sender, head.host) + head.target.partition("?")[0]
+    nonce = None if terms.rules.nonce_is_good is None else "given"
+    proof = key.proof(head.method, url, now, nonce=nonce, access_token=token.decode())
+    return head._replace(authorization=(b"DPoP " + token,), dpop=(proof.encode(),))
 
 
 async def _read(grounds: Grounds, request: Request) -> RequestHead | Denial:

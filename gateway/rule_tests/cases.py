@@ -6,6 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+
+from gateway.client.client_keys import ClientKey, base64url
+from gateway.client.dpop_proof import DpopKey
 from gateway.config import ConfigError, Document, nearest
 from gateway.config.errors import Path, in_file_order
 from gateway.config.rule_tests import ALLOW, DENY, CallerConfig, CaseConfig
@@ -16,6 +20,9 @@ from gateway.policy.model import TrustedIssuer
 
 AT = datetime(2026, 1, 7, 12, tzinfo=UTC).timestamp()
 """When a case is judged that does not say it: the same in every run, so that no start depends on the hour."""
+
+CERTIFICATE = bytes(range(32))
+"""SHA-256 of the certificate that a sender shows: which one it is does not matter."""
 
 LIFETIME = 3600
 """Seconds that an assumed token is valid."""
@@ -31,6 +38,7 @@ class RuleCase:
         request: that is sent, without its token.
         sender: who sends it, in words.
         claims: of its token; None where it bears none.
+        key: with which the sender proves that the token is its own (RFC 9449); None where it sends no such proof.
         at: when, in seconds since the epoch.
         expect: allow, deny, or a reason.
         route: that has to decide; None for any.
@@ -41,6 +49,7 @@ class RuleCase:
     request: Request
     sender: str
     claims: Mapping[str, object] | None = field(repr=False)
+    key: DpopKey | None
     at: float
     expect: str
     route: str | None
@@ -132,17 +141,27 @@ def _resolved(cases: Cases, index: int, entry: CaseConfig, grounds: Grounds) -> 
     fields = tuple((name, text) for name, text in entry.headers.items())
     has_host = entry.host is None and any(name.lower() == "host" for name in entry.headers)
     sender, claims = "no token", None
+    key = DpopKey(ClientKey(generate_private_key(SECP256R1()), "ES256")) if entry.proof == "dpop" else None
+    certificate = CERTIFICATE if entry.proof == "mtls" else None
     if entry.token is None:
         bearer = _combined(entry, callers.get(entry.caller or ""))
         name = _issuer_name(entry, callers, grounds)
         claims = next(_claims(bearer, issuer, grounds, at) for issuer in grounds.issuers if issuer.name == name)
+        claims = {**_confirmation(key, certificate), **claims}
         sender = _in_words(bearer)
     return RuleCase(
         name=entry.name or f"{entry.request} with {sender} -> {entry.expect}",
         place=cases.document.error(("tests", index), ""),
-        request=Request(method, target, fields if has_host else (("Host", host), *fields), peer=entry.peer or ""),
+        request=Request(
+            method,
+            target,
+            fields if has_host else (("Host", host), *fields),
+            peer=entry.peer or "",
+            client_certificate=certificate,
+        ),
         sender=sender,
         claims=claims,
+        key=key,
         at=at,
         expect=entry.expect,
         route=entry.route,
@@ -173,6 +192,13 @@ def _claims(bearer: CallerConfig, issuer: TrustedIssuer, grounds: Grounds, at: f
         granted = " ".join(issuer.scope_prefix + scope for scope in bearer.scopes)
         claims |= dict.fromkeys(issuer.scope_claims[:1], granted)
     return claims | bearer.claims
+
+
+def _confirmation(key: DpopKey | None, certificate: bytes | None) -> dict[str, object]:
+    """To which key the token is bound (RFC 9449 §6.1, RFC 8705 §3.1)."""
+    if key is not None:
+        return {"cnf": {"jkt": key.thumbprint}}
+    return {} if certificate is None else {"cnf": {"x5t#S256": base64url(certificate)}}
 
 
 def _in_words(bearer: CallerConfig) -> str:

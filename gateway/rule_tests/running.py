@@ -43,7 +43,7 @@ def run(cases: Sequence[RuleCase], grounds: Grounds) -> list[Result]:
 
 
 async def _run(cases: Sequence[RuleCase], grounds: Grounds) -> list[Result]:
-    return [_result(case, await judge_as_if(grounds, case.request, case.claims, case.at)) for case in cases]
+    return [_result(case, await judge_as_if(grounds, case.request, case.claims, case.at, case.key)) for case in cases]
 
 
 def _result(case: RuleCase, findings: Findings) -> Result:

@@ -30,6 +30,16 @@ def trial(tmp_path: Path) -> Trial:
         ("POST /jobs/7/runs jobs.run -> scope_insufficient", "scope_insufficient", "run-job"),
         ("GET /page page -> allow cookie", None, "cookie"),
         ("PUT /jobs jobs.run -> proof_invalid bound", "proof_invalid", "bound"),
+        ("{request: PUT /jobs, scopes: jobs.run, proof: mtls, expect: allow}", None, "bound"),
+        ("{request: PUT /jobs, scopes: a, proof: mtls, expect: deny}", "scope_insufficient", "bound"),
+        ("{request: PUT /jobs, scopes: jobs.run, proof: dpop, expect: proof_invalid}", "proof_invalid", "bound"),
+        ("{request: 'GET /jobs?a=b', scopes: jobs.read, proof: dpop, expect: allow}", None, "list-jobs"),
+        ("{request: GET /jobs, scopes: jobs.read, proof: mtls, expect: allow}", None, "list-jobs"),
+        (
+            "{request: GET /jobs, claims: {cnf: {jkt: AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8}}, expect: deny}",
+            "proof_invalid",
+            "list-jobs",
+        ),
         ("DELETE /jobs jobs.run -> authentication_insufficient", "authentication_insufficient", "strong"),
         (
             "{request: DELETE /jobs, scopes: jobs.run, claims: {acr: gold, auth_time: 1767787200}, expect: allow}",
@@ -141,6 +151,10 @@ FAULTS = [
         "3:5: tests[0]: 'GET /jobs none -> allow list-jobs twice' is no case: ",
     ),
     ("GET /jobs none jobs.read -> allow", "3:5: tests[0].token: says that there is no token"),
+    (
+        "{request: GET /jobs, token: none, proof: dpop, expect: deny}",
+        "tests[0].proof: proves that a token is one's own",
+    ),
     ("GET /jobs client=a client=b -> allow", "3:5: tests[0]: says client twice: keep one"),
     ("GET /jobs none -> scope_insuficient", "did you mean 'scope_insufficient'?"),
     ("GET /jobs none -> allow list-job", "3:5: tests[0]: 'list-job' is no route: did you mean 'list-jobs'?"),
@@ -167,3 +181,44 @@ FAULTS = [
 def test_a_case_that_cannot_be_meant_is_an_error_with_place_and_remedy(trial: Trial, case: str, fault: str) -> None:
     (told,) = trial.faults(case)
     assert fault in told
+
+
+def test_proofs_by_dpop_fit_the_route_that_demands_them_and_bear_a_nonce_where_it_is_demanded(tmp_path: Path) -> None:
+    gateway = GATEWAY.replace("require_proof: mtls", "require_proof: dpop").replace(
+        "listen:", "public_url: https://api.example\nproofs: {nonces: true}\nlisten:"
+    )
+    trial = Trial(tmp_path, gateway)
+    told = trial.judged(
+        "{request: PUT /jobs, scopes: jobs.run, proof: dpop, expect: allow}",
+        "{request: PUT /jobs, scopes: a, proof: dpop, expect: scope_insufficient}",
+        "{request: PUT /jobs, scopes: jobs.run, proof: mtls, expect: proof_invalid}",
+        "{request: PUT /jobs, scopes: jobs.run, proof: dpop, expect: deny}",
+    )
+    assert [each["passed"] for each in told] == [True, True, True, False], told
+
+
+def test_conditions_on_where_when_and_who_are_judged_as_in_the_gateway(tmp_path: Path) -> None:
+    routes = """\
+  - {id: inside, methods: [GET], path: /in, scopes: [a], networks: [10.0.0.0/8], upstream: api}
+  - {id: night, methods: [GET], path: /night, scopes: [a], hours: "22:00-06:00", upstream: api}
+  - {id: hosted, host: x.example, methods: [GET], path: /h, scopes: [a], upstream: api}
+  - {id: closed, path: /closed, deny: true}
+  - {id: tenant, path: "/t/{tenant}", scopes: [a], claims: {tenant: "{tenant}"}, upstream: api}
+  - {id: client, path: /c, scopes: [a], clients: [batch], upstream: api}
+"""
+    trial = Trial(tmp_path, GATEWAY + routes)
+    trial.write(
+        "GET /in a peer=10.1.2.3 -> allow inside",
+        "GET /in a peer=11.1.2.3 -> network_not_allowed",
+        "GET /night a -> outside_hours",
+        "{request: GET /night, scopes: a, at: 2026-01-07T23:00:00Z, expect: allow}",
+        "GET /h a host=x.example -> allow hosted",
+        "GET /h a host=y.example -> no_route",
+        "GET /closed a -> route_denied closed",
+        "{request: GET /t/acme, scopes: a, claims: {tenant: acme}, expect: allow}",
+        "{request: GET /t/acme, scopes: a, claims: {tenant: other}, expect: claim_condition_failed}",
+        "GET /c a client=batch -> allow",
+        "GET /c a client=other -> claim_condition_failed",
+    )
+    outcome = trial.run()
+    assert outcome.exit_code == 0, outcome.stdout
