@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from .asked import OPAQUE, asking, says, tried
 from .conftest import Start
 from .gate import Gate
 from .minting import NOW, OTHER_ISSUER, claims, mint, rsa_key
 from .raw_client import request
+from .raw_upstream import RawUpstream
 
 DENYING: list[dict[str, Any]] = [
     {"id": "hole", "path": "/admin/keys/{rest...}", "deny": True},
@@ -96,6 +98,18 @@ async def test_the_refusal_says_nothing_of_the_condition_and_the_record_all(star
     record = await gate.record()
     assert (record["reason"], record["client_id"]) == ("claim_condition_failed", "nightly-batch")
     assert record["detail"] == "conditions: expected tenant globex (the path's {tenant}), found tenant acme"
+
+
+async def test_what_an_issuer_answers_of_an_opaque_token_is_compared_and_remembered_likewise(
+    start: Start, issuer: RawUpstream
+) -> None:
+    issuer.play = says(**ACME)
+    routes = [route | {"issuers": ["main"]} for route in CONDITIONAL]
+    gate = await start(routes=routes, **asking(issuer))
+    gate.secrets.append(OPAQUE)
+    targets = [f"/tenants/{tenant}/jobs" for tenant in ("acme", "globex", "acme")]
+    assert [(await tried(gate, target=target)).status for target in targets] == [200, 403, 200]
+    assert len(issuer.visits) == 1
 
 
 @pytest.mark.parametrize(
