@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
-from gateway.config.fields import HOST, shown
+from gateway.config.fields import HOST, StringOrList, shown
 from gateway.policy.headers import Kind, kind_of
 from gateway.policy.hosts import read_host
 from gateway.policy.paths import Oddity
@@ -293,17 +293,17 @@ PathTemplate = Annotated[
 
 
 def route_hosts(value: Any) -> tuple[str, ...]:
-    """One host or a list of them, in the form that requests are compared with."""
+    """Hosts in the form that requests are compared with: one or several, as they stand in the file."""
     hosts = (value,) if isinstance(value, str) else value
-    if not isinstance(hosts, tuple | list) or not hosts or not all(isinstance(host, str) for host in hosts):
-        raise ValueError(f"{shown(value)} is no host: write one such as api.example.com, or a list of them")
+    if not isinstance(hosts, tuple | list) or not all(isinstance(host, str) for host in hosts):
+        raise ValueError("no hosts")
     return each_once(tuple(map(read_host, hosts)))
 
 
 _HOST_SCHEMA: dict[str, Any] = {"type": "string", "minLength": 1}
 Hosts = Annotated[
-    tuple[str, ...],
-    BeforeValidator(route_hosts),
+    StringOrList,
+    AfterValidator(route_hosts),
     WithJsonSchema(
         {
             "anyOf": [_HOST_SCHEMA, {"type": "array", "items": _HOST_SCHEMA, "minItems": 1, "uniqueItems": True}],

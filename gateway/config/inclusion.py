@@ -31,4 +31,7 @@ def looked_at(base: Path, pattern: str) -> list[Path]:
 
 def _fitting(base: Path, pattern: str) -> list[str]:
     """What there is. `Path.glob` takes no absolute pattern, and hidden files, such as a ConfigMap's."""
-    return glob.glob(pattern, root_dir=base, recursive=True)  # noqa: PTH207 - see above
+    try:
+        return glob.glob(pattern, root_dir=base, recursive=True)  # noqa: PTH207 - see above
+    except ValueError:  # a character that no file's name can hold
+        return []

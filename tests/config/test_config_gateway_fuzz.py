@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from gateway.config import ConfigError
 from gateway.config.gateway_file import GatewayConfig, RouteConfig, parse
@@ -67,3 +67,26 @@ TREES = st.recursive(
 @given(st.dictionaries(st.sampled_from([*GatewayConfig.model_fields]), TREES))
 def test_any_shape_of_data_is_parsed_or_refused_and_never_raises(tree: dict[str, Any]) -> None:
     assert well_formed(parse(json.dumps(tree), "f", {}))
+
+
+_INCLUDED = st.sampled_from(["", "x", "nowhere/*", "[", "[a", "\0", "a/\0/*", "\ud800*", "f", "..", "a" * 5000])
+_ENTRIES = st.recursive(
+    st.fixed_dictionaries({}, optional={"id": st.text(max_size=2), "path": st.text("/{x:}.", max_size=6), "x": TREES})
+    | st.fixed_dictionaries({"include": _INCLUDED | st.none() | st.integers()}, optional={"id": TREES})
+    | TREES,
+    lambda inner: st.fixed_dictionaries(
+        {"routes": st.lists(inner, max_size=3) | TREES},
+        optional={
+            "prefix": st.text("/{x:}.", max_size=6) | TREES,
+            "defaults": st.dictionaries(st.sampled_from([*RouteConfig.model_fields]), TREES, max_size=3) | TREES,
+            "x": TREES,
+        },
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.lists(_ENTRIES, max_size=3))
+@example([{"host": "\ud800"}])
+def test_any_shape_of_groups_is_parsed_or_refused_and_never_raises(entries: list[Any]) -> None:
+    assert well_formed(parse(json.dumps({"upstreams": {"a": {"url": "http://a"}}, "routes": entries}), "f", {}))

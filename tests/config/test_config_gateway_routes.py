@@ -164,7 +164,7 @@ ROUTES = [
     ),
     (
         "{id: a, path: /, upstream: api, public: true, host: []}",
-        "7:51: routes[1].host: a list is no host: write one such as api.example.com, or a list of them",
+        "7:51: routes[1].host: must not be empty",
     ),
     (
         "{id: a, path: /one, upstream: api, public: true, host: a.example}",
