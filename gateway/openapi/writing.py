@@ -42,4 +42,9 @@ def _inline(value: Any) -> str:
         return f"[{', '.join(map(_inline, value))}]"
     if isinstance(value, dict):
         return f"{{ {', '.join(f'{key}: {_inline(item)}' for key, item in value.items())} }}"
-    return value if _PLAIN.fullmatch(value) and resolve_plain(value) == value else json.dumps(value, ensure_ascii=True)
+    return value if _PLAIN.fullmatch(value) and resolve_plain(value) == value else _quoted(value)
+
+
+def _quoted(text: str) -> str:
+    """What others wrote fills nothing in: `${` would be substituted when the routes are read."""
+    return json.dumps(text.replace("${", "$${"), ensure_ascii=True)

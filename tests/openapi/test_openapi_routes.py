@@ -204,6 +204,13 @@ def test_the_nearest_servers_count_and_a_base_comes_before_all(folder: Folder) -
     assert {route.path for route in folder.routes(content, "--base", "/b/")} == {"/b/x", "/b/y"}
 
 
+def test_what_others_wrote_is_neither_substituted_nor_read_as_yaml(folder: Folder) -> None:
+    scopes = ["${HOME}", "${file:/etc/hostname}", "$${x", "on", "010", "a:", "#b", "[c]", "true"]
+    content = spec({"/x/${HOME}": {"get": secured({"oauth": scopes})}}, info={"title": "a\nroutes: []", "version": "1"})
+    (route,) = folder.routes(content)
+    assert route.rule.all_of == tuple(scopes)
+
+
 def test_ids_are_each_their_own(folder: Folder) -> None:
     paths = {
         f"/{name}": {"get": {**READ, "operationId": given}}
