@@ -139,6 +139,24 @@ async def test_a_link_that_leads_elsewhere_is_seen_as_in_a_kubernetes_volume(tmp
         assert after["reload"]["outcomes"]["swapped"] == 1
 
 
+async def test_an_included_file_is_watched_and_so_is_one_that_appears(file: Path, api_port: int) -> None:
+    folder = file.parent / "routes"
+    folder.mkdir()
+    (folder / "1.yaml").write_text("routes: [{id: one, path: /one, public: true, upstream: api}]")
+    write(file, api_port, routes=[{"include": "routes/*.yaml"}])
+    async with running(file, workers=1) as fleet:
+        (fleet.file.parent / "routes" / "2.yaml").write_text("routes: [{id: x, path: /x, public: true, upstream: api}]")
+        first = await fleet.until(ended(1))
+        (fleet.file.parent / "routes" / "1.yaml").write_text("routes: [{id: y, path: /y, public: true, upstream: api}]")
+        second = await fleet.until(ended(2))
+        assert second["reload"]["outcomes"]["swapped"] == 2
+        assert second["config_rev"] != first["config_rev"]
+        reader, writer = await asyncio.open_connection("127.0.0.1", fleet.port)
+        assert await ask(reader, writer, "/x")
+        assert await ask(reader, writer, "/y")
+        writer.close()
+
+
 async def test_a_watched_file_is_taken_mended_and_left_alone_as_it_changes(fleet: Fleet, api_port: int) -> None:
     text = fleet.file.read_text()
     first = (await fleet.status())["config_rev"]
