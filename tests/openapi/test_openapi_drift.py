@@ -29,6 +29,12 @@ def test_what_was_imported_has_not_drifted(folder: Folder) -> None:
     assert folder.drift(API, written.partition("routes:\n")[2]).exit_code == 0
 
 
+def test_what_was_imported_can_be_included_as_it_is(folder: Folder) -> None:
+    (folder.gateway.parent / "written.yaml").write_text(folder.imported(API).stdout, encoding="utf-8")
+    outcome = folder.drift(API, "  - include: written.yaml\n")
+    assert (outcome.exit_code, outcome.stdout) == (0, "no drift: 3 operations, 3 routes\n")
+
+
 def test_each_difference_is_a_line_and_exit_code_1(folder: Folder) -> None:
     routes = """\
   - {id: jobs, methods: [GET, PUT], path: /v1/jobs, scopes: [a], upstream: api}
