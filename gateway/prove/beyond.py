@@ -13,7 +13,7 @@ from gateway.prove.scope_sets import has_too_many
 _RULE = frozenset(
     {
         *("public", "deny", "issuers", "asks", "all_of", "any_of", "require_proof", "acr", "max_age", "token_from"),
-        *("clients", "conditions", "nested", "scope_match"),
+        *("clients", "conditions", "nested", "scope_match", "networks", "hours"),
     }
 )
 _ROUTE = frozenset(
@@ -51,6 +51,9 @@ def rule_doubts(before: Route | Denial, after: Route | Denial) -> Iterator[str]:
         return
     if by_path(before.rule) != by_path(after.rule):
         yield f"route {names}: claims are compared with the path in another way, which cannot be compared"
+    zones = {route.rule.hours.zone for route in routes if route.rule.hours is not None}
+    if len(zones) > 1:
+        yield f"route {names}: hours of different time zones cannot be compared"
     if before.rule.asks != after.rule.asks:
         yield f"route {names}: which opaque tokens are taken cannot be compared"
     for name in NOT_OF_HEADS:

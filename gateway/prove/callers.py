@@ -11,10 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import NamedTuple
 
+from gateway.policy.circumstances import within
 from gateway.policy.conditions import segment
 from gateway.policy.model import ClaimValue, PathVariable, Proof, Rule, TokenFrom, TrustedIssuer
+from gateway.prove.circumstances import addresses, moments
 from gateway.prove.scope_sets import fewest_scopes
-from gateway.prove.verdicts import NOW, Caller
+from gateway.prove.verdicts import Caller
 
 LIFETIME = 3600
 """Seconds that the tokens live."""
@@ -40,20 +42,23 @@ class _Kind(NamedTuple):
     age: float | None
     place: TokenFrom | None
     claims: tuple[_Claim, ...]
+    address: str
+    at: float
 
 
 def callers(rules: Iterable[Rule | None], issuers: Iterable[TrustedIssuer], path: str = "/") -> Iterator[Caller]:
-    """One caller of each kind that the rules tell apart; the first is without a token.
+    """One caller of each kind that the rules tell apart; the first ones are without a token.
 
     Args:
         rules: to tell apart; mostly one of the old table, and one of the new; None where there is none.
         issuers: of which tokens may come; two entries of one name may differ in their terms.
         path: of the request, in its canonical form.
     """
-    asking = [rule for rule in rules if rule is not None and rule.takes_token]
-    yield Caller()
-    named = {name for rule in asking for name in rule.issuers}
-    respects = _Respects(asking, [issuer for issuer in dict.fromkeys(issuers) if issuer.name in named], path)
+    present = [rule for rule in rules if rule is not None]
+    named = {name for rule in present for name in rule.issuers if rule.takes_token}
+    respects = _Respects(present, [issuer for issuer in dict.fromkeys(issuers) if issuer.name in named], path)
+    yield from dict.fromkeys(caller for rule in present for caller in respects.without_token(rule))
+    asking = [rule for rule in present if rule.takes_token]
     yield from map(_caller, dict.fromkeys(kind for rule in asking for kind in respects.around(rule)))
 
 
@@ -61,6 +66,8 @@ class _Respects:
     """All that the rules tell apart, respect by respect."""
 
     def __init__(self, rules: list[Rule], issuers: list[TrustedIssuer], path: str) -> None:
+        self._addresses = addresses(network for rule in rules for network in rule.networks)
+        self._moments = moments(rule.hours for rule in rules if rule.hours is not None)
         self._issuers = issuers
         self._path = path
         self._clients = {client for rule in rules for client in rule.clients or ()}
@@ -72,7 +79,16 @@ class _Respects:
             "acr": [None, *(acr for rule in rules for acr in rule.acr)],
             "age": [None, *self._ages],
             "place": [rule.token_from for rule in rules],
+            "address": [*self._addresses],
+            "at": [*self._moments],
         }
+
+    def without_token(self, rule: Rule) -> Iterator[Caller]:
+        """Callers from where and when a rule wants them; then the same, but for one of the two."""
+        base = Caller(address=self._address(rule), at=self._at(rule))
+        yield base
+        for name in ("address", "at"):
+            yield from (base._replace(**{name: kind}) for kind in self._single[name])  # type: ignore[arg-type]
 
     def around(self, rule: Rule) -> Iterator[_Kind]:
         """What meets a rule, for each issuer; then the same, but for one respect."""
@@ -100,7 +116,19 @@ class _Respects:
             age=None if rule.max_age is None else self._ages[0],
             place=rule.token_from,
             claims=tuple((each.claim, self._value(each.one_of[0])) for each in rule.conditions),
+            address=self._address(rule),
+            at=self._at(rule),
         )
+
+    def _address(self, rule: Rule) -> str:
+        """One that the rule takes."""
+        known = self._addresses
+        return next((each for each in known if not rule.networks or within(rule.networks, each)), known[0])
+
+    def _at(self, rule: Rule) -> float:
+        """A moment that the rule takes."""
+        known = self._moments
+        return next((each for each in known if rule.hours is None or rule.hours.hold(each)), known[0])
 
     def _named(self, issuer: TrustedIssuer) -> set[str]:
         return {client for name, client in self._clients if name == issuer.name}
@@ -126,11 +154,12 @@ def _caller(kind: _Kind) -> Caller:
     payload = _payload(kind.issuer, kind) | {name: value for name, value in kind.claims if value is not None}
     told = {
         "acr": kind.acr,
-        "auth_time": None if kind.age is None else NOW - kind.age,
+        "auth_time": None if kind.age is None else kind.at - kind.age,
         "cnf": _confirmation(kind.proof),
     }
     proofs: frozenset[Proof] = frozenset() if kind.proof is None else frozenset({kind.proof})
-    return Caller(payload | {name: value for name, value in told.items() if value is not None}, proofs, kind.place)
+    payload |= {name: value for name, value in told.items() if value is not None}
+    return Caller(payload, proofs, kind.place, kind.address, kind.at)
 
 
 def _payload(issuer: TrustedIssuer, kind: _Kind) -> dict[str, object]:
@@ -143,7 +172,7 @@ def _payload(issuer: TrustedIssuer, kind: _Kind) -> dict[str, object]:
     payload |= {path: values[0] for path, values in issuer.conditions}
     missing = {path: "any" for path in issuer.required_claims if path not in payload}
     lifetime = min(each for each in (issuer.max_lifetime, issuer.max_age, LIFETIME) if each is not None)
-    return payload | missing | {"iat": NOW, "exp": NOW + int(lifetime)}
+    return payload | missing | {"iat": int(kind.at), "exp": int(kind.at) + int(lifetime)}
 
 
 def _confirmation(proof: Proof | None) -> Mapping[str, str] | None:

@@ -11,6 +11,7 @@ from gateway.policy.claims import claim_at
 from gateway.policy.denial import Denial
 from gateway.policy.model import Proof, Route
 from gateway.prove.beyond import by_path
+from gateway.prove.circumstances import addresses
 from gateway.prove.places import places
 from gateway.prove.verdicts import Caller, Policy, Request, head_of, verdict
 
@@ -32,7 +33,7 @@ class Entry(NamedTuple):
 def entries(policy: Policy, payload: Mapping[str, object] | None, now: float) -> tuple[Entry, ...]:
     """What a token's claims let in, in the order of the table; None for no token.
 
-    A token that is bound to a key is taken as proven.
+    A token that is bound to a key is taken as proven, and a network that a route wants as the client's.
 
     Raises:
         TooManyKindsError: there are more kinds of path than can be tried.
@@ -41,9 +42,10 @@ def entries(policy: Policy, payload: Mapping[str, object] | None, now: float) ->
     for request, route in _won(policy):
         if route.id in found and request.method in found[route.id][1]:
             continue
-        caller = Caller(payload, _proofs(payload), route.rule.token_from)
+        address = addresses(route.rule.networks)[-1]
+        caller = Caller(payload, _proofs(payload), route.rule.token_from, address, now)
         for asked in _fitted(request._replace(caller=caller), route, payload):
-            said = verdict(policy, asked, now)
+            said = verdict(policy, asked)
             if said.allowed and said.route == route:
                 found.setdefault(route.id, (route, set(), asked))[1].add(asked.method)
                 break

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from gateway.policy.bearer import take_token
 from gateway.policy.claims import check_claims
-from gateway.policy.decision import NO_EVIDENCE, Allow, Evidence, decide
+from gateway.policy.decision import Allow, Evidence, decide
 from gateway.policy.denial import Denial, Reason, unmet
 from gateway.policy.model import Proof, RequestHead, Route, TokenFrom, TrustedIssuer
 from gateway.policy.paths import canonical_target
@@ -45,11 +45,15 @@ class Caller(NamedTuple):
         payload: the claims of its token; None where it has none.
         proofs: how it proves that the token is its own.
         place: where it puts the token; None for Authorization.
+        address: from which it sends; "" where no rule looks at it.
+        at: when it sends, in seconds since the epoch.
     """
 
     payload: Mapping[str, object] | None = None
     proofs: frozenset[Proof] = frozenset()
     place: TokenFrom | None = None
+    address: str = ""
+    at: float = NOW
 
 
 class Request(NamedTuple):
@@ -93,7 +97,7 @@ class Verdict(NamedTuple):
         return self.outcome.reason.value if isinstance(self.outcome, Denial) else "allow"
 
 
-def verdict(policy: Policy, request: Request, now: float = NOW) -> Verdict:
+def verdict(policy: Policy, request: Request) -> Verdict:
     """What the gateway would answer to a request, if its token were signed by the issuer that it names."""
     head = head_of(request)
     if isinstance(head, Denial):
@@ -101,7 +105,7 @@ def verdict(policy: Policy, request: Request, now: float = NOW) -> Verdict:
     route = policy.table.match(head)
     if isinstance(route, Denial):
         return Verdict(route)
-    return Verdict(_outcome(policy, route, head, request, now), route)
+    return Verdict(_outcome(policy, route, head, request), route)
 
 
 def head_of(request: Request) -> RequestHead | Denial:
@@ -134,20 +138,22 @@ def _placed(caller: Caller, origin: str) -> tuple[tuple[bytes, ...], tuple[tuple
     return (), ((b"Cookie", cookie), (b"Origin", origin.encode()))
 
 
-def _outcome(policy: Policy, route: Route, head: RequestHead, request: Request, now: float) -> Allow | Denial:
+def _outcome(policy: Policy, route: Route, head: RequestHead, request: Request) -> Allow | Denial:
     rule = route.rule
-    without = decide(rule, NO_EVIDENCE)
+    caller = request.caller
+    evidence = Evidence(now=caller.at, path=head.path, address=caller.address)
+    without = decide(rule, evidence)
     if not isinstance(without, Denial) or without.reason is not Reason.TOKEN_MISSING:
         return without
     found = head if rule.token_from is None else as_authorization(head, rule.token_from, request.origin)
     token = found if isinstance(found, Denial) else take_token(found)
     if isinstance(token, Denial):
         return token
-    payload = request.caller.payload or {}
+    payload = caller.payload or {}
     issuer = issuer_of(payload, by_iss(policy.issuers))
     if issuer is None:
         return unmet(Reason.ISSUER_UNTRUSTED, "issuer", "one that is trusted", str(payload.get("iss")))
-    claims = check_claims(payload, issuer, now)
+    claims = check_claims(payload, issuer, caller.at)
     if isinstance(claims, Denial):
         return claims
-    return decide(rule, Evidence(claims, request.caller.proofs, now, head.path))
+    return decide(rule, evidence._replace(claims=claims, proofs=caller.proofs))

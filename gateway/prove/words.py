@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from gateway.policy.denial import Denial
@@ -12,9 +13,9 @@ _TIMES = ("iat", "exp", "auth_time")
 _SAID_ELSEWHERE = frozenset({"iss", "aud", "sub", "scope", "cnf", *_TIMES})
 
 
-def claims_at(payload: Mapping[str, object], now: float) -> dict[str, object]:
-    """The claims of a token that is of the same kind at `now`, seconds since the epoch."""
-    shift = int(now) - NOW
+def claims_at(caller: Caller, now: float) -> dict[str, object]:
+    """The claims of a caller's token as they are at `now`, seconds since the epoch."""
+    payload, shift = caller.payload or {}, int(now) - int(caller.at)
     moved = {name: value + shift for name in _TIMES if isinstance(value := payload.get(name), int | float)}
     return {**payload, **moved}
 
@@ -23,17 +24,28 @@ def caller_in_words(caller: Caller) -> str:
     """Such as `with a token of https://one.example, scope a b`."""
     payload = caller.payload
     if payload is None:
-        return "without a token"
+        return ", ".join(["without a token", *_circumstances(caller)])
     parts = [f"with a token of {payload['iss']}"]
     parts += [f"for {payload['aud']}"]
     parts += [f"{name} {payload[name]}" for name in payload if name not in _SAID_ELSEWHERE and name != "client_id"]
     parts += [f"scope {payload['scope']}" if "scope" in payload else "no scope"]
     if isinstance(payload.get("auth_time"), int | float):
-        parts.append(f"authenticated {NOW - payload['auth_time']:.0f} s ago")  # type: ignore[operator]
+        parts.append(f"authenticated {caller.at - payload['auth_time']:.0f} s ago")  # type: ignore[operator]
     parts += [f"bound by {proof}" for proof in sorted(caller.proofs)]
     if caller.place is not None:
         parts.append(f"in the {caller.place}")
-    return ", ".join(parts)
+    return ", ".join([*parts, *_circumstances(caller)])
+
+
+def _circumstances(caller: Caller) -> Iterator[str]:
+    if caller.address:
+        yield f"from {caller.address}"
+    if caller.at != NOW:
+        yield f"at {_timestamp(caller.at)}"
+
+
+def _timestamp(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def request_in_words(request: Request) -> str:
@@ -54,8 +66,10 @@ def request_as_json(request: Request, now: float) -> dict[str, Any]:
         "method": request.method,
         "host": request.host,
         "path": request.target,
-        "claims": None if caller.payload is None else claims_at(caller.payload, now),
+        "claims": None if caller.payload is None else claims_at(caller, now if caller.at == NOW else caller.at),
         "proofs": sorted(caller.proofs),
+        "address": caller.address or None,
+        "at": None if caller.at == NOW else _timestamp(caller.at),
         "token_in": None if caller.place is None else str(caller.place),
     }
 

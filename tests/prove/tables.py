@@ -1,10 +1,13 @@
 """Random tables, and every request that could tell two of them apart, tried one by one."""
 
 from collections.abc import Iterator
+from datetime import UTC
+from ipaddress import ip_network
 from itertools import combinations, product
 
 from hypothesis import strategies as st
 
+from gateway.policy.circumstances import Hours
 from gateway.policy.model import ClaimCondition, ClaimValue, PathVariable, Route, Rule, TokenFrom, TrustedIssuer
 from gateway.policy.paths import Oddity
 from gateway.policy.routes import RouteTable
@@ -17,6 +20,12 @@ ISSUERS = tuple(
 )
 SCOPES = ("a", "b", "a.x", "a.*")
 METHODS = ("GET", "POST")
+NETWORKS = tuple(
+    tuple(map(ip_network, each)) for each in (["10.0.0.0/8"], ["10.1.0.0/16", "2001:db8::/32"], ["0.0.0.0/0"])
+)
+HOURS = (Hours(((0, 600), (6000, 10100)), UTC, "early"), Hours(((300, 900),), UTC, "late"))
+ADDRESSES = ("", "10.1.0.1", "10.2.0.1", "192.0.2.7", "2001:db8::7", "::2")
+MOMENTS = tuple(NOW + minutes * 60 for minutes in range(0, 7 * 24 * 60, 100))
 
 _SEGMENTS = st.sampled_from(["a", "b", "{}", "{}", "{:int}", "{:[a-z]+}", "{:[a-c0]}"])
 _SCOPES = st.lists(st.sampled_from(SCOPES), unique=True, max_size=2).map(tuple)
@@ -37,9 +46,12 @@ def templates(draw: st.DrawFn) -> str:
 @st.composite
 def rules(draw: st.DrawFn) -> Rule:
     """Public or with demands of every kind."""
+    networks, hours = draw(st.sampled_from([(), (), (), *NETWORKS])), draw(st.sampled_from([None, None, None, *HOURS]))
     if draw(st.integers(0, 5)) == 0:
-        return Rule(public=True)
+        return Rule(public=True, networks=networks, hours=hours)
     return Rule(
+        networks=networks,
+        hours=hours,
         issuers=draw(st.sampled_from([frozenset({"one"}), frozenset({"one", "two"})])),
         all_of=draw(_SCOPES),
         any_of=draw(_SCOPES),
@@ -102,7 +114,7 @@ def every_caller() -> tuple[Caller, ...]:
         (None, "me"),
     )
     for issuer, scopes, proof, acr, age, place, tenant, client in kinds:
-        payload: dict[str, object] = {"iss": issuer.issuer, "aud": "api", "exp": NOW + 60, "scope": " ".join(scopes)}
+        payload: dict[str, object] = {"iss": issuer.issuer, "aud": "api", "exp": NOW + 10**6, "scope": " ".join(scopes)}
         told = {"acr": acr, "auth_time": None if age is None else NOW - age, "tenant": tenant, "client_id": client}
         payload |= {name: value for name, value in told.items() if value is not None}
         found.append(Caller(payload, frozenset({"dpop"}) if proof else frozenset(), place))

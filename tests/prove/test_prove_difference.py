@@ -2,6 +2,8 @@
 
 import random
 from dataclasses import replace
+from datetime import timedelta, timezone
+from ipaddress import ip_network
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -12,8 +14,9 @@ from gateway.policy.routes import RouteTable
 from gateway.policy.scopes import ScopeGroup
 from gateway.prove.difference import Change, compare, newly_allowed
 from gateway.prove.verdicts import Policy, Request, verdict
+from gateway.prove.words import request_in_words
 
-from .tables import EVERY_CALLER, EVERY_HOST, EVERY_REQUEST, ISSUERS, pairs
+from .tables import ADDRESSES, EVERY_CALLER, EVERY_HOST, EVERY_REQUEST, HOURS, ISSUERS, MOMENTS, NETWORKS, pairs
 
 
 def change_of(old: Policy, new: Policy, request: Request) -> Change | None:
@@ -37,7 +40,8 @@ def test_all_that_changes_is_found_and_each_witness_is_answered_as_it_says(
     told = set(Change) if found.unproven else {finding.change for finding in found.findings}
     for method, target in dice.sample(EVERY_REQUEST, 40):
         for caller in dice.sample(EVERY_CALLER, 8):
-            assert change_of(old, new, Request(method, target, caller, dice.choice(EVERY_HOST))) in {None, *told}
+            sender = caller._replace(address=dice.choice(ADDRESSES), at=dice.choice(MOMENTS))
+            assert change_of(old, new, Request(method, target, sender, dice.choice(EVERY_HOST))) in {None, *told}
 
 
 def route(name: str, path: str, **terms: object) -> Route:
@@ -84,6 +88,9 @@ READ = route("read", "/jobs/{job}", all_of=("a",))
         (route("read", "/jobs/{job}", all_of=("a",), clients=frozenset({("one", "me")})), {Change.REFUSED}),
         (route("read", "/jobs/{job}", all_of=("a",), conditions=TENANT), {Change.REFUSED}),
         (route("read", "/jobs/{job}", deny=True), {Change.REFUSED}),
+        (route("read", "/jobs/{job}", all_of=("a",), networks=NETWORKS[0]), {Change.REFUSED}),
+        (route("read", "/jobs/{job}", all_of=("a",), hours=HOURS[0]), {Change.REFUSED}),
+        (route("read", "/jobs/{job}", public=True, networks=NETWORKS[0]), {Change.ALLOWED, Change.REFUSED}),
     ],
 )
 def test_each_change_of_a_route_is_told_with_a_witness(after: Route, changes: set[Change]) -> None:
@@ -148,6 +155,24 @@ def test_scopes_that_can_be_met_in_too_many_ways_are_unproven() -> None:
     many = tuple(ScopeGroup("any", (f"a{at}", f"b{at}")) for at in range(9))
     (unproven,) = newly_allowed(policy(READ), policy(route("read", "/jobs/{job}", nested=many))).unproven
     assert unproven == "route read: what scopes lets in cannot be compared"
+
+
+def test_a_narrower_network_and_shorter_hours_show_at_their_edges() -> None:
+    wide = route("read", "/jobs", all_of=("a",), networks=(ip_network("10.0.0.0/8"),))
+    narrow = route("read", "/jobs", all_of=("a",), networks=(ip_network("10.0.0.0/9"), ip_network("10.128.0.0/10")))
+    (finding,) = compare(policy(narrow), policy(wide)).findings
+    assert finding.witness.caller.address == "10.192.0.0"
+    early, late = (route("read", "/jobs", all_of=("a",), hours=hours) for hours in HOURS)
+    (finding,) = newly_allowed(policy(early), policy(late)).findings
+    assert "at 2023-11-" in request_in_words(finding.witness)
+
+
+def test_hours_of_two_time_zones_are_unproven() -> None:
+    there = replace(HOURS[0], zone=timezone(timedelta(hours=1)))
+    before, after = (route("read", "/jobs", all_of=("a",), hours=hours) for hours in (HOURS[0], there))
+    assert compare(policy(before), policy(after)).unproven == (
+        "route read: hours of different time zones cannot be compared",
+    )
 
 
 def test_opaque_tokens_are_unproven() -> None:

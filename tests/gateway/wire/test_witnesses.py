@@ -55,7 +55,7 @@ def sent(witness: Request) -> bytes:
     caller, fields = witness.caller, []
     if caller.payload is not None:
         other = caller.payload["iss"] != "https://issuer.example"
-        token = mint(claims_at(caller.payload, NOW), key=rsa_key("other") if other else None)
+        token = mint(claims_at(caller, NOW), key=rsa_key("other") if other else None)
         if caller.place is None:
             fields = [authorization(token)]
         elif caller.place.kind == "header":
