@@ -85,7 +85,8 @@ def _decide_conditions(rule: Rule, claims: Claims, path: str) -> Denial | None:
         return None
     expected = " and ".join(f"{compared.called} {compared.expected}" for compared in failed)
     found = " and ".join(f"{compared.called} {compared.found}" for compared in failed)
-    return unmet(Reason.CLAIM_CONDITION_FAILED, CONDITIONS, expected, found)
+    denial = unmet(Reason.CLAIM_CONDITION_FAILED, CONDITIONS, expected, found)
+    return replace(denial, scopes_required=rule.scopes_named)
 
 
 def _decide_sender(rule: Rule, claims: Claims, evidence: Evidence) -> Denial | None:

@@ -128,10 +128,12 @@ def test_the_denial_names_every_condition_that_does_not_hold_and_no_other() -> N
         ClaimCondition("admin", (True,)),
         ClaimCondition("roles", ("a",)),
     )
-    rule = Rule(issuers=frozenset({"local"}), clients=frozenset({("local", "x")}), conditions=conditions)
+    clients = frozenset({("local", "x")})
+    rule = Rule(issuers=frozenset({"local"}), all_of=("a",), clients=clients, conditions=conditions)
     claims = keeping("tenant", "level", "admin", "roles", tenant="globex", level=1, roles=["b", "c"])
     outcome = decide(rule, Evidence(claims, path="/t/acme"))
     assert isinstance(outcome, Denial)
+    assert (outcome.scopes_required, outcome.scopes_missing) == (("a",), ())
     assert outcome.detail == (
         "conditions: expected client x and tenant acme (the path's {tenant}) or all and admin true and roles a, "
         'found client nightly-batch and tenant globex and admin none and roles ["b", "c"]'

@@ -94,6 +94,7 @@ async def test_the_refusal_says_nothing_of_the_condition_and_the_record_all(star
     answer = await gate.ask(request("GET /tenants/globex/jobs", gate.bearer(of(**ACME))))
     (challenge,) = answer.all("WWW-Authenticate")
     assert challenge.startswith('Bearer realm="scopegate", error="insufficient_scope"')
+    assert challenge.endswith(', scope="jobs.read"')
     assert b"acme" not in answer.body
     record = await gate.record()
     assert (record["reason"], record["client_id"]) == ("claim_condition_failed", "nightly-batch")
