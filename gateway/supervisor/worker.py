@@ -165,7 +165,7 @@ class _Following:
                 case "reopen":
                     self._service.reopen_log()
                 case "build":
-                    self._answer(message["number"], self._build(message))
+                    self._answer(message["number"], await self._build(message))
                 case "swap":
                     await self._built.pop(message["number"])()
                     self._answer(message["number"], None)
@@ -175,11 +175,12 @@ class _Following:
                     raise AssertionError(f"no message for a child: {message['kind']}")
         self._end()
 
-    def _build(self, message: Build) -> str | None:
-        """Only the newest rules are kept; returns why there are none."""
+    async def _build(self, message: Build) -> str | None:
+        """Only the newest rules are kept; returns why there are none. In a thread: many routes take a while."""
         self._built.clear()
         try:
-            self._built[message["number"]] = self._service.build(planned(message))
+            take = await asyncio.to_thread(lambda: self._service.build(planned(message)))
+            self._built[message["number"]] = take
         except Exception as error:
             log.exception("rules could not be built: those in force stay")
             return f"{type(error).__name__}: {error}"
