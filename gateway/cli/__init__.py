@@ -29,6 +29,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "check": "Check a configuration and report every error in it.",
     "test": "Test the rules: cases of who asks for what, and what has to come of it.",
     "diff": "Tell which requests a change of the rules lets in or keeps out.",
+    "replay": "Tell which past requests other rules would have answered differently.",
     "import": "Write routes from a description of the API.",
     "explain": "Explain the decision on a request, step by step.",
     "token": "Obtain a token from an issuer.",

@@ -14,5 +14,8 @@ Where a rule or route says what is not known here, nothing is claimed: it is `un
     verdicts    the verdict on one request: match, take, check, decide
     difference  which kinds of request two tables answer differently
     proofs      what is doubtful in one table: who never matches, who overlaps (templates), what is left open
-    telling     all that as JSON, and requests in words
+    granted     scopes that are demanded and that nobody can have
+    reach       all that one client may do
+    replay      what would have become of a past request, by its record
+    telling     all that as JSON, and requests in words (words)
 """

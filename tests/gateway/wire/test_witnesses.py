@@ -8,6 +8,7 @@ from gateway import build
 from gateway.config.gateway_file import GatewayConfig, parse
 from gateway.policy.routes import RouteTable
 from gateway.prove.difference import Change, compare
+from gateway.prove.replay import Replayed, replay
 from gateway.prove.verdicts import Policy, Request, Verdict
 from gateway.prove.words import claims_at
 
@@ -82,3 +83,14 @@ async def test_every_witness_of_a_difference_is_answered_as_it_says(start: Start
     for finding in found.findings:
         await answers_as(old, finding.witness, finding.before)
         await answers_as(new, finding.witness, finding.after)
+
+
+async def test_what_a_gateway_recorded_comes_out_the_same_under_its_own_rules(start: Start) -> None:
+    found = compare(policy(NEW), policy(OLD))
+    old = await start(routes=OLD)
+    for finding in found.findings:
+        await answers_as(old, finding.witness, finding.after)
+    records = await old.records(len(found.findings))
+    outcomes = [replay(policy(OLD), record, NOW).replayed for record in records]
+    assert set(outcomes) <= {Replayed.SAME, Replayed.UNCLEAR}
+    assert Replayed.SAME in outcomes

@@ -1,0 +1,85 @@
+"""`replay`: what a record of the access log says under other rules, and what it can't say."""
+
+from typing import Any
+
+import pytest
+
+from gateway.policy.model import ClaimCondition, Route, Rule, TokenFrom
+from gateway.policy.routes import RouteTable
+from gateway.prove.replay import Replayed, replay
+from gateway.prove.verdicts import NOW, Policy
+
+from .tables import HOURS, ISSUERS, NETWORKS
+
+CALLED = {
+    "method": "GET",
+    "path": "/jobs/7",
+    "host": "api.example",
+    "client_ip": "10.1.2.3",
+    "issuer": "https://one.example",
+    "client_id": "me",
+    "sub": "me",
+    "aud": ["api"],
+    "scopes_granted": ["a"],
+    "decision": "allow",
+    "reason": None,
+}
+REFUSED = CALLED | {"decision": "deny", "reason": "scope_insufficient"}
+NOBODY: dict[str, Any] = {"issuer": None, "client_id": None, "scopes_granted": []}
+
+
+def judged(record: dict[str, Any], **demands: Any) -> Replayed:
+    rule = Rule(**({"issuers": frozenset({"one", "two"})} | demands))
+    routes = [Route("read", "/jobs/{job}", frozenset({"GET"}), rule, "up")]
+    return replay(Policy(RouteTable(routes), ISSUERS), record, NOW).replayed
+
+
+@pytest.mark.parametrize(
+    ("record", "demands", "found"),
+    [
+        (CALLED, {"all_of": ("a",)}, Replayed.SAME),
+        (CALLED, {"all_of": ("b",)}, Replayed.REFUSED),
+        (REFUSED, {"all_of": ("a",)}, Replayed.ALLOWED),
+        (REFUSED, {"all_of": ("b",)}, Replayed.SAME),
+        (CALLED, {"public": True}, Replayed.SAME),
+        (CALLED, {"deny": True}, Replayed.REFUSED),
+        (CALLED, {"issuers": frozenset({"two"})}, Replayed.REFUSED),
+        (CALLED | {"issuer": "https://three.example"}, {}, Replayed.REFUSED),
+        (CALLED, {"clients": frozenset({("one", "me")})}, Replayed.SAME),
+        (CALLED, {"clients": frozenset({("one", "other")})}, Replayed.REFUSED),
+        (CALLED, {"networks": NETWORKS[0]}, Replayed.SAME),
+        (CALLED | {"client_ip": "192.0.2.1"}, {"networks": NETWORKS[0]}, Replayed.REFUSED),
+        (CALLED, {"hours": HOURS[1]}, Replayed.REFUSED),
+        (CALLED, {"acr": ("gold",)}, Replayed.UNCLEAR),
+        (CALLED, {"acr": ("gold",), "all_of": ("b",)}, Replayed.REFUSED),
+        (CALLED, {"require_proof": "dpop"}, Replayed.UNCLEAR),
+        (CALLED, {"conditions": (ClaimCondition("tenant", ("x",)),)}, Replayed.UNCLEAR),
+        (CALLED, {"token_from": TokenFrom("cookie", "t")}, Replayed.UNCLEAR),
+        (CALLED | {"path": "/other"}, {}, Replayed.REFUSED),
+        (CALLED | {"path": "/a/../b"}, {}, Replayed.REFUSED),
+        (CALLED | {"method": "POST"}, {}, Replayed.REFUSED),
+        (CALLED | NOBODY, {"public": True}, Replayed.SAME),
+        (CALLED | NOBODY, {}, Replayed.UNCLEAR),
+        (REFUSED | NOBODY | {"reason": "token_missing"}, {}, Replayed.SAME),
+        (REFUSED | NOBODY | {"reason": "token_missing"}, {"public": True}, Replayed.ALLOWED),
+        (REFUSED | NOBODY | {"reason": "no_route"}, {}, Replayed.UNCLEAR),
+        (REFUSED | {"reason": "token_revoked"}, {}, Replayed.SAME),
+        (REFUSED | {"reason": "token_revoked"}, {"public": True}, Replayed.ALLOWED),
+        (REFUSED | {"reason": "proof_invalid"}, {}, Replayed.UNCLEAR),
+        (REFUSED | {"reason": "overloaded"}, {}, Replayed.LEFT_OUT),
+        (CALLED | {"reason": "upstream_timeout"}, {"all_of": ("b",)}, Replayed.REFUSED),
+        (CALLED | {"method": None}, {}, Replayed.LEFT_OUT),
+        (CALLED | {"decision": "perhaps"}, {}, Replayed.LEFT_OUT),
+        (CALLED | {"reason": ["x"], "scopes_granted": "a"}, {"all_of": ("a",)}, Replayed.REFUSED),
+    ],
+)
+def test_a_record_is_judged_by_what_it_has(record: dict[str, Any], demands: dict[str, Any], found: Replayed) -> None:
+    assert judged(record, **demands) is found
+
+
+def test_a_token_of_one_of_several_entries_that_share_an_issuer_is_unclear_where_only_some_are_taken() -> None:
+    shared = tuple(
+        issuer.__class__(issuer.name, "https://one.example", issuer.audiences, issuer.algorithms) for issuer in ISSUERS
+    )
+    route = Route("read", "/jobs/{job}", frozenset({"GET"}), Rule(issuers=frozenset({"one"})), "up")
+    assert replay(Policy(RouteTable([route]), shared), CALLED, NOW).replayed is Replayed.UNCLEAR
