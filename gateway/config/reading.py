@@ -296,6 +296,8 @@ class _Builder:
         bad = UNPRINTABLE.search(node.value)
         if bad:
             self._fault(node, path, f"control character U+{ord(bad[0]):04X} in a value: remove it")
+            # Further checks go on without it: no message could be written that quotes half of a surrogate pair.
+            return UNPRINTABLE.sub("\ufffd", node.value)
         if node.tag != "plain":
             return str(node.value)
         value = resolve_plain(node.value)

@@ -28,7 +28,9 @@ class SettingsWatch:
         environ: variables for `${NAME}`.
     """
 
-    def __init__(self, file: Path, reading: SettingsReading, running: RunningIssuer, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, file: Path, reading: SettingsReading, running: RunningIssuer, environ: Mapping[str, str]
+    ) -> None:
         self._file = file
         self._reading = reading
         self._running = running

@@ -65,6 +65,7 @@ TREES = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from([*GatewayConfig.model_fields]), TREES))
+@example({"routes": [{"path": "\U00010000"}]})
 def test_any_shape_of_data_is_parsed_or_refused_and_never_raises(tree: dict[str, Any]) -> None:
     assert well_formed(parse(json.dumps(tree), "f", {}))
 
