@@ -83,6 +83,7 @@ class _Survey:
     kinds: int = 0
     _winners: set[str] = field(default_factory=set)
     _losses: dict[str, tuple[Request, Route | None]] = field(default_factory=dict)
+    _told: set[tuple[Kind, str]] = field(default_factory=set)
     _compared: set[tuple[str, ...]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -133,14 +134,26 @@ class _Survey:
 
     def _judge(self, request: Request, winner: Route, losers: list[Route]) -> None:
         differing = next((loser for loser in losers if loser.rule != winner.rule), None)
-        if differing is not None and self._is_new("overlap", winner.id, differing.id):
+        if (
+            differing is not None
+            and not self._is_told(winner, differing)
+            and self._is_new("overlap", winner.id, differing.id)
+        ):
             self._overlap(request, winner, differing)
         open_wide = request.method == "DELETE" and winner.methods.issuperset(METHODS) and not winner.rule.deny
         if open_wide and self._is_new("methods", winner.id):
             message = f"takes every method, so DELETE {request.target}, too: list under methods those that it needs"
-            self.doubts.append(Doubt(Kind.OPEN_METHODS, winner, "methods", message, request))
+            self._tell(Doubt(Kind.OPEN_METHODS, winner, "methods", message, request))
         if self._accepts_oddities:
             self._misread(request, winner)
+
+    def _is_told(self, winner: Route, loser: Route) -> bool:
+        """Whether a doubt of this kind was told of the route already: one is enough to look after it."""
+        return (Kind.PUBLIC_BELOW, winner.id) in self._told or (Kind.OVERLAP, loser.id) in self._told
+
+    def _tell(self, doubt: Doubt) -> None:
+        self._told.add((doubt.kind, doubt.route.id))
+        self.doubts.append(doubt)
 
     def _overlap(self, request: Request, winner: Route, loser: Route) -> None:
         """Two routes take the same requests, and demand something else."""
@@ -148,7 +161,7 @@ class _Survey:
         if verdict(self.policy, request).allowed and not verdict(loser_alone, request).allowed:
             message = f"{request.method} {request.target} enters without a token, and {loser.id!r} below demands more"
             remedy = "narrow this path, or remove public: true"
-            self.doubts.append(Doubt(Kind.PUBLIC_BELOW, winner, "public", f"{message}: {remedy}", request))
+            self._tell(Doubt(Kind.PUBLIC_BELOW, winner, "public", f"{message}: {remedy}", request))
             return
         if is_narrower(winner, loser):
             return
@@ -157,7 +170,7 @@ class _Survey:
             said, other = verdict(self.policy, telling), verdict(loser_alone, telling)
             message = f"{request_in_words(telling)}: {winner.id!r} above says {said}, this route would say {other}"
             remedy = "put the narrower path first, or tell the paths apart"
-            self.doubts.append(Doubt(Kind.OVERLAP, loser, "path", f"{message}: {remedy}", telling))
+            self._tell(Doubt(Kind.OVERLAP, loser, "path", f"{message}: {remedy}", telling))
 
     def _telling(self, request: Request, winner: Route, loser_alone: Policy) -> Request | None:
         """The request with a caller whom two routes answer differently."""
@@ -188,7 +201,7 @@ class _Survey:
                 self._compared.add(("read", route.id, guard.id))
                 message = f"{request.method} {target} enters, and a server may read it as {request.target}"
                 remedy = f"which {guard.id!r} refuses: remove allow_in_path, or demand here what is demanded there"
-                self.doubts.append(Doubt(Kind.READ_OTHERWISE, route, "allow_in_path", f"{message}, {remedy}", asked))
+                self._tell(Doubt(Kind.READ_OTHERWISE, route, "allow_in_path", f"{message}, {remedy}", asked))
                 return
 
 

@@ -8,8 +8,9 @@ from gateway import build
 from gateway.config.gateway_file import GatewayConfig, parse
 from gateway.policy.routes import RouteTable
 from gateway.prove.difference import Change, compare
+from gateway.prove.proofs import Kind, prove
 from gateway.prove.replay import Replayed, replay
-from gateway.prove.verdicts import Policy, Request, Verdict
+from gateway.prove.verdicts import Policy, Request, Verdict, verdict
 from gateway.prove.words import claims_at
 
 from .conftest import Start
@@ -66,11 +67,11 @@ def sent(witness: Request) -> bytes:
     return request(f"{witness.method} {witness.target}", *fields, host=f"Host: {witness.host}")
 
 
-async def answers_as(gate: Gate, witness: Request, verdict: Verdict) -> None:
+async def answers_as(gate: Gate, witness: Request, said: Verdict) -> None:
     answer = await gate.ask(sent(witness))
-    assert (answer.status == 200) is verdict.allowed, (witness, verdict, answer)
-    if not verdict.allowed:
-        assert json.loads(answer.body)["reason"] == str(verdict), (witness, answer)
+    assert (answer.status == 200) is said.allowed, (witness, said, answer)
+    if not said.allowed:
+        assert json.loads(answer.body)["reason"] == str(said), (witness, answer)
 
 
 async def test_every_witness_of_a_difference_is_answered_as_it_says(start: Start, tmp_path: Path) -> None:
@@ -94,3 +95,24 @@ async def test_what_a_gateway_recorded_comes_out_the_same_under_its_own_rules(st
     outcomes = [replay(policy(OLD), record, NOW).replayed for record in records]
     assert set(outcomes) <= {Replayed.SAME, Replayed.UNCLEAR}
     assert Replayed.SAME in outcomes
+
+
+DOUBTFUL = [
+    USUAL | {"id": "log", "path": "/{kind}/log", "methods": ["GET"]},
+    USUAL | {"id": "job", "path": "/jobs/{what}", "methods": ["GET"], "scopes": ["jobs"]},
+    {"id": "status", "path": "/admin/status", "public": True, "methods": ["GET"], "upstream": "api"},
+    USUAL | {"id": "keys", "path": "/files/keys", "methods": ["GET"], "scopes": ["admin"]},
+    USUAL | {"id": "files", "path": "/files/{name}", "methods": ["GET"], "allow_in_path": ["path_parameters"]},
+    USUAL | {"id": "admin", "path": "/admin/{rest...}"},
+]
+
+
+async def test_every_witness_of_a_doubt_is_answered_as_it_says(start: Start) -> None:
+    found = prove(policy(DOUBTFUL))
+    assert {doubt.kind for doubt in found.doubts} == {*Kind} - {Kind.UNREACHABLE, Kind.NEVER_GRANTED}
+    gate = await start(routes=DOUBTFUL)
+    for doubt in found.doubts:
+        assert doubt.witness is not None
+        await answers_as(gate, doubt.witness, verdict(policy(DOUBTFUL), doubt.witness))
+        if doubt.kind in {Kind.PUBLIC_BELOW, Kind.READ_OTHERWISE}:
+            assert verdict(policy(DOUBTFUL), doubt.witness).allowed
