@@ -88,6 +88,8 @@ def _grants(grounds: Grounds) -> dict[str, Grants]:
 def _placed(
     found: list[Doubt], file: Path, config: GatewayConfig, environ: Mapping[str, str]
 ) -> Iterator[tuple[Doubt, ConfigError]]:
+    if not found:
+        return
     text = read_file(file, str(file))
     document, _ = (None, []) if isinstance(text, ConfigError) else documented(text, str(file), environ)
     order = {route.id: index for index, route in enumerate(config.routes)}
