@@ -12,6 +12,7 @@ SUITES = {
         "cli/test_demo.py",
         "client/test_issuer_and_token_commands.py",
         "docs/test_readme.py",
+        "docs/test_tutorial.py",
         "gateway/wire/test_key_rotation.py",
         "gateway/wire/test_process.py",
         "issuer/test_issuer_reloading.py",
