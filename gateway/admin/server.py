@@ -71,7 +71,7 @@ class AdminServer:
 
     async def _readyz(self, _: web.Request) -> web.Response:
         ready = (await self._snapshot()).ready if self._ready is None else self._ready()
-        return web.Response(text="ready\n" if ready else "draining\n", status=200 if ready else 503)
+        return web.Response(text="ready\n" if ready else "not ready\n", status=200 if ready else 503)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=metrics.render(await self._snapshot()), headers={"Content-Type": metrics.CONTENT_TYPE})
