@@ -98,7 +98,8 @@ async def test_a_drain_lets_what_is_in_flight_finish_and_takes_nothing_new(gate:
         await gate.until(lambda status: status["connections"] == 3)
         draining = asyncio.create_task(gate.gateway.drain())
         assert await idle.rest() == b""
-        assert (await admin.ask(request("GET /readyz", host="Host: localhost"))).status == 503
+        unready = await admin.ask(request("GET /readyz", host="Host: localhost"))
+        assert (unready.status, unready.body) == (503, b"not ready\n")
         assert (await admin.ask(request("GET /healthz", host="Host: localhost"))).status == 200
         with pytest.raises(ConnectionRefusedError):
             await gate.connect().__aenter__()
