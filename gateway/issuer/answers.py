@@ -19,18 +19,18 @@ async def request_form(request: web.Request, body_seconds: float) -> Form | Toke
     """Read the form that a request bears; its body has so many seconds to arrive."""
     if not _NEVER_IN_THE_ADDRESS.isdisjoint(request.query):
         return invalid_request("Parameters belong into the body, never into the address (RFC 6749, section 2.3.1).")
+    if "Content-Encoding" in request.headers:
+        return invalid_request("The body must not be compressed: leave Content-Encoding out.")
     content_types = request.headers.getall("Content-Type", [])
     try:
         async with asyncio.timeout(body_seconds):
             body = await request.read()
     except web.HTTPRequestEntityTooLarge:
         return invalid_request(f"The body must be {MOST_BODY_BYTES >> 10} KiB at most.")
-    except web.RequestPayloadError:
-        return invalid_request("The body is not encoded as its fields say.")
     except TimeoutError:
         return invalid_request("The body did not arrive in time.")
-    except ConnectionError:  # no one is left to read this
-        return invalid_request("The body did not arrive.")
+    except (web.RequestPayloadError, ConnectionError):  # mostly no one is left to read this
+        return invalid_request("The body did not arrive whole.")
     return read_form(content_types[0] if len(content_types) == 1 else "", body)
 
 

@@ -106,6 +106,8 @@ class RunningIssuer:
                 logger=_log,
                 keepalive_timeout=_IDLE_SECONDS,
                 shutdown_timeout=_SHUTDOWN_SECONDS,
+                # Nothing compressed is taken, and aiohttp would log a fault for each body that is not what it says.
+                auto_decompress=False,
             )
             await self._runner.setup()
             await self._listen(self._runner, self._server)

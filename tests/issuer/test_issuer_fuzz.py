@@ -304,6 +304,17 @@ def test_no_part_of_a_request_makes_the_server_fail(target: Target, data: bytes)
     target.send(data)
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br"])
+@pytest.mark.parametrize("path", PATHS[:3])
+def test_a_body_that_claims_to_be_compressed_is_refused_without_a_fault(
+    target: Target, path: str, encoding: str
+) -> None:
+    fields = [*TYPE, *BASIC, ("Content-Encoding", encoding.encode())]
+    data = request(path, fields, b"token=x&grant_type=client_credentials")
+    assert STATUS.findall(target.answer(data, patience=10.0)) == [b"400"]
+    target.send(data)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @examples(20_000)
