@@ -55,7 +55,7 @@ def demo() -> None:
         except OSError as error:
             await gateway.close()
             raise AddressError(f"sample API: 127.0.0.1:{port} cannot be listened on: {error.strerror}") from error
-        console.print(welcome(file, plan, gateway, sample.port))
+        console.print(welcome(file, plan, gateway, sample.port), soft_wrap=True)  # to be copied: never broken
         tail = _Tail(gateway.log_path, console)
         try:
             yield

@@ -1,5 +1,6 @@
 """How the tests type what a page shows: in a shell beside a running `scopegate demo`, on free ports."""
 
+import os
 import re
 import socket
 import subprocess
@@ -20,11 +21,15 @@ def moved(text: str, ports: dict[str, str]) -> str:
 
 
 class Terminal:
-    """A second terminal beside the demo: a shell that keeps its variables from block to block."""
+    """A second terminal beside the demo: a shell that keeps its variables from block to block.
 
-    def __init__(self, folder: Path, ports: dict[str, str]) -> None:
+    `welcome` is what the demo said when it ran.
+    """
+
+    def __init__(self, folder: Path, ports: dict[str, str], welcome: str) -> None:
         self._folder = folder
         self.ports = ports
+        self.welcome = welcome
 
     def run(self, block: str) -> subprocess.CompletedProcess[str]:
         """Type a block, up to the first command that fails; all that it prints is in `stdout`.
@@ -60,8 +65,8 @@ def terminal_beside_demo(folder: Path) -> Iterator[Terminal]:
     program.parent.mkdir(parents=True)
     program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m gateway "$@"\n', encoding="utf-8")
     program.chmod(0o755)
-    with demo(folder, program):
-        yield Terminal(folder, ports)
+    with demo(folder, program) as welcome:
+        yield Terminal(folder, ports, welcome)
 
 
 def free_ports() -> dict[str, str]:
@@ -74,10 +79,16 @@ def free_ports() -> dict[str, str]:
 
 
 @contextmanager
-def demo(folder: Path, program: Path) -> Iterator[None]:
-    """`make demo` without the set-up."""
-    command = [str(program), "demo"]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+def demo(folder: Path, program: Path) -> Iterator[str]:
+    """`make demo` without the set-up; what it says when it runs."""
+    with subprocess.Popen(
+        [str(program), "demo"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"PATH": f"{program.parent}:{os.environ['PATH']}", "COLUMNS": "80"},
+    ) as process:
         assert process.stdout is not None
         said = []
         for line in process.stdout:
@@ -86,7 +97,7 @@ def demo(folder: Path, program: Path) -> Iterator[None]:
                 break
         assert "Scopegate runs" in "".join(said), "".join(said)
         try:
-            yield
+            yield "".join(said)
         finally:
             process.terminate()
             process.communicate()

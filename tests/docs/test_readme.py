@@ -42,6 +42,14 @@ def test_the_first_ten_minutes(terminal: Terminal) -> None:
         assert "rror:" not in printed.replace("error=", "")
 
 
+def test_what_the_demo_says_to_type_does_what_it_says(terminal: Terminal) -> None:
+    said = terminal.welcome.partition("Type in a second terminal\n")[2].partition("The access log")[0]
+    done = terminal.run(f'PATH="$PWD/.venv/bin:$PATH"\n{said}')
+    assert STATUS.findall(done.stdout) == ["200", "403", "401"], done.stdout
+    assert "grant the scope" in done.stdout or "scope jobs.run" in done.stdout, done.stdout
+    assert done.returncode == 1  # what is explained last is a refusal
+
+
 def test_a_jwt_assertion_from_key_to_answered_call(terminal: Terminal) -> None:
     make_key, register, get_token, use_it, by_hand = blocks("Without a secret: a JWT assertion")
     terminal.type(make_key)
