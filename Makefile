@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 INTEROP := tests/interop/node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test processes slow fuzz coverage check format schema interop bench bench-issuer bench-growth bench-kids profile clean
+.PHONY: help install demo test processes slow fuzz coverage check format schema interop bench bench-issuer bench-growth bench-kids bench-tokens profile clean
 
 help: ## show these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,7 +46,7 @@ fuzz: $(INSTALLED) ## coverage-guided fuzzing of the parsers, FUZZ seconds each 
 	  tests/fuzz/corpus/$$target || exit 1; done
 
 coverage: $(INSTALLED) ## branch coverage of policy/ and tokens/, which has to be complete
-	$(BIN)/python -m pytest tests/policy tests/tokens --cov=gateway/policy --cov=gateway/tokens --cov-branch \
+	$(BIN)/python -m pytest tests/policy tests/tokens --cov=gateway.policy --cov=gateway.tokens --cov=gateway.strict_json --cov-branch \
 	  --cov-report=term-missing:skip-covered --cov-fail-under=100
 
 check: $(INSTALLED) ## lint, types, import rules

@@ -34,10 +34,10 @@ from gateway.policy.decision import Evidence, decide
 from gateway.policy.headers import ReceivedHead, read_head, read_response
 from gateway.policy.model import BearerToken, Route, Rule, TrustedIssuer
 from gateway.policy.routes import RouteTable
+from gateway.strict_json import read_object
 from gateway.tokens.compact import CompactToken, read_compact
 from gateway.tokens.introspection import Active, UnknownToken
 from gateway.tokens.keys import KeySet, read_key_set
-from gateway.tokens.strict_json import read_object
 from gateway.tokens.verifier import TokenVerifier, VerifiedToken
 from gateway.tokens.verify import by_iss, verify
 from gateway.upstream.connection import UpstreamConnection

@@ -28,7 +28,7 @@ from gateway.explain.view import as_json as to_json, show
 from gateway.explain.words import shown
 from gateway.policy.headers import Kind, kind_of
 from gateway.policy.model import Scheme
-from gateway.tokens.strict_json import JsonError, read_object
+from gateway.strict_json import JsonError, read_object
 
 REFUSED: Final = 1
 CANNOT_REACH: Final = 4
@@ -197,7 +197,8 @@ def explain(  # noqa: PLR0913 - one parameter an option
     and --claims the request is judged as it is without a token. With --list there is no request: all routes are told
     that let the --claims in.
 
-    Exit codes: 0 allowed, 1 refused, 2 usage, 3 bad configuration, 4 the issuer's keys cannot be had.
+    Exit codes: 0 allowed, 1 refused, 2 usage, 3 bad configuration, 4 an issuer that has to be asked
+    does not answer.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.ERROR, format="%(message)s")
     if listing:

@@ -1,7 +1,6 @@
 """Fetching one document, mostly JSON, from an authorization server: bounded in time and size, never redirected."""
 
 import ipaddress
-import json
 import os
 import re
 import ssl
@@ -12,7 +11,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
-import orjson
+
+from gateway.strict_json import AmbiguousError, JsonError, read_object
 
 MOST_BYTES = 1 << 20
 SECONDS = 10.0
@@ -160,33 +160,10 @@ async def _bounded(answer: aiohttp.ClientResponse, most_bytes: int) -> bytes | N
     return bytes(body)
 
 
-class _AmbiguousError(Exception):
-    """One reader takes the first of two members of one name, another the last."""
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise _AmbiguousError
-    return members
-
-
 def _json_answer(url: str, status: int, body: bytes, headers: Mapping[str, str]) -> JsonAnswer | MalformedAnswer:
     try:
-        return JsonAnswer(status, _json_object(body), headers)
-    except _AmbiguousError:
+        return JsonAnswer(status, read_object(body), headers)
+    except AmbiguousError:
         return MalformedAnswer(f"{url} answered with JSON in which a member stands twice")
-
-
-def _json_object(body: bytes) -> dict[str, Any] | None:
-    """The object, or None where it is none; orjson says nothing of members that stand twice.
-
-    Raises:
-        _AmbiguousError: one does.
-    """
-    try:
-        document = orjson.loads(body)
-        json.loads(body, object_pairs_hook=_unique)
-    except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None
+    except JsonError:
+        return JsonAnswer(status, None, headers)

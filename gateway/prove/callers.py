@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gateway.policy.circumstances import within
 from gateway.policy.conditions import segment
@@ -73,7 +73,7 @@ class _Respects:
         self._clients = {client for rule in rules for client in rule.clients or ()}
         self._ages = _between({rule.max_age for rule in rules if rule.max_age is not None})
         self._values = self._values_of(rules)
-        self._single: dict[str, list[object]] = {
+        self._single: dict[str, list[Any]] = {
             "scopes": [(), *(scopes for rule in rules for scopes in fewest_scopes(rule))],
             "proof": [None, *(rule.require_proof for rule in rules)],
             "acr": [None, *(acr for rule in rules for acr in rule.acr)],
@@ -88,7 +88,7 @@ class _Respects:
         base = Caller(address=self._address(rule), at=self._at(rule))
         yield base
         for name in ("address", "at"):
-            yield from (base._replace(**{name: kind}) for kind in self._single[name])  # type: ignore[arg-type]
+            yield from (base._replace(**{name: kind}) for kind in self._single[name])
 
     def around(self, rule: Rule) -> Iterator[_Kind]:
         """What meets a rule, for each issuer; then the same, but for one respect."""
@@ -96,7 +96,7 @@ class _Respects:
             base = self._meeting(rule, issuer)
             yield base
             for name, kinds in self._single.items():
-                yield from (base._replace(**{name: kind}) for kind in kinds)  # type: ignore[arg-type]
+                yield from (base._replace(**{name: kind}) for kind in kinds)
             for audience in sorted(issuer.audiences):
                 for client in (*sorted(self._named(issuer)), OTHER, ""):
                     yield base._replace(audience=audience, client=client)

@@ -29,8 +29,8 @@ def caller_in_words(caller: Caller) -> str:
     parts += [f"for {payload['aud']}"]
     parts += [f"{name} {payload[name]}" for name in payload if name not in _SAID_ELSEWHERE and name != "client_id"]
     parts += [f"scope {payload['scope']}" if "scope" in payload else "no scope"]
-    if isinstance(payload.get("auth_time"), int | float):
-        parts.append(f"authenticated {caller.at - payload['auth_time']:.0f} s ago")  # type: ignore[operator]
+    if isinstance(authenticated := payload.get("auth_time"), int | float):
+        parts.append(f"authenticated {caller.at - authenticated:.0f} s ago")
     parts += [f"bound by {proof}" for proof in sorted(caller.proofs)]
     if caller.place is not None:
         parts.append(f"in the {caller.place}")

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from gateway.policy.denial import Denial, Reason, unmet
-from gateway.tokens.strict_json import JsonError, read_object
+from gateway.strict_json import JsonError, read_object
 
 MAX_HEADER = 4096
 """Characters of an encoded header; a real one has some 120."""

@@ -15,9 +15,9 @@ from gateway.client.introspection_request import JSON, SIGNED
 from gateway.policy.claims import check_claims
 from gateway.policy.denial import Denial, Reason, unmet
 from gateway.policy.model import BearerToken, Claims, TrustedIssuer
+from gateway.strict_json import JsonError, read_object
 from gateway.tokens.compact import CompactToken, JoseHeader, read_compact
 from gateway.tokens.keys import KeySet
-from gateway.tokens.strict_json import JsonError, read_object
 
 Jwts = Literal["verify", "ask", "refuse"]
 """What becomes of an issuer's JWTs, where opaque tokens are asked about."""

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from gateway.policy.denial import Reason
+from gateway.strict_json import JsonError, read_object
 from gateway.tokens.compact import MAX_HEADER, CompactToken, FormError, decode_base64url, read_compact
-from gateway.tokens.strict_json import JsonError, read_object
 
 from .tokens_case import CLAIMS, b64, compact, reason
 
