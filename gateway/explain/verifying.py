@@ -9,6 +9,7 @@ from gateway.explain.judging import Findings
 from gateway.explain.model import Fact, Mark
 from gateway.explain.words import distance, either, shown, span
 from gateway.policy.denial import Denial
+from gateway.policy.model import TrustedIssuer
 
 Found = Callable[[str, Findings, Mark], str]
 """What a check that did not fail found."""
@@ -74,23 +75,30 @@ def _expected(name: str, findings: Findings) -> str:
         "type": either(issuer.token_types) if issuer.token_types else "any",
         "key": f"one that {issuer.name} publishes",
         "signature": "made with that key",
-        "binding": "to a key that can be proven, or to none (cnf)",
-        "claims": "exp and aud, each claim of its type",
-        "audience": either(issuer.audiences),
-        "expiry": f"exp ahead{leeway(issuer.leeway)}",
-        "begin": f"nbf and iat past{leeway(issuer.leeway)}",
-        "revocation": f"not among what {issuer.name} revoked",
+        **expected_of_claims(issuer),
     }[name]
 
 
-def leeway(seconds: float) -> str:
+def expected_of_claims(issuer: TrustedIssuer) -> dict[str, str]:
+    """What the checks of claims expect, wherever the claims are from."""
+    return {
+        "binding": "to a key that the sender proves to hold, or to none (cnf)",
+        "claims": "exp and aud, each claim of its type",
+        "audience": either(issuer.audiences),
+        "expiry": f"exp ahead{_leeway(issuer.leeway)}",
+        "begin": f"nbf and iat past{_leeway(issuer.leeway)}",
+        "revocation": f"not among what {issuer.name} revoked",
+    }
+
+
+def _leeway(seconds: float) -> str:
     """By how much the clocks may differ, where they may."""
     return f", leeway {span(seconds)}" if seconds else ""
 
 
 def _found(name: str, findings: Findings, mark: Mark) -> str:
     """What the token has there; unverified as long as the signature is."""
-    compact, payload, now = findings.compact, findings.payload, findings.now
+    compact, payload = findings.compact, findings.payload
     if compact is None:
         return ""
     header = compact.header
@@ -101,13 +109,21 @@ def _found(name: str, findings: Findings, mark: Mark) -> str:
         "type": shown(header.typ or "none"),
         "key": "without kid" if header.kid is None else shown(header.kid),
         "signature": if_passed(mark, "genuine"),
+        **found_in_claims(findings, mark),
+    }[name]
+
+
+def found_in_claims(findings: Findings, mark: Mark) -> dict[str, str]:
+    """What the checks of claims found, wherever the claims are from."""
+    payload = findings.payload
+    return {
         "binding": "to a key" if "cnf" in payload else "to none",
         "claims": if_passed(mark, "well-formed"),
         "audience": shown(payload.get("aud", "none")),
-        "expiry": distance(payload.get("exp", "none"), now, ahead="expires", past="expired"),
-        "begin": begin_found(findings),
-        "revocation": revocation_found(findings, mark),
-    }[name]
+        "expiry": distance(payload.get("exp", "none"), findings.now, ahead="expires", past="expired"),
+        "begin": _begin_found(findings),
+        "revocation": _revocation_found(findings, mark),
+    }
 
 
 def if_passed(mark: Mark, words: str) -> str:
@@ -115,14 +131,14 @@ def if_passed(mark: Mark, words: str) -> str:
     return words if mark is Mark.OK else "not checked"
 
 
-def revocation_found(findings: Findings, mark: Mark) -> str:
+def _revocation_found(findings: Findings, mark: Mark) -> str:
     """What is known of the token's revocation."""
     if mark is Mark.OK or refusal(findings) is not None:
         return if_passed(mark, "not revoked")
     return f"not looked at: {shown(findings.not_looked)}"
 
 
-def begin_found(findings: Findings) -> str:
+def _begin_found(findings: Findings) -> str:
     """The later of nbf and iat decides; each is told where both are there and differ."""
     names = [name for name in ("nbf", "iat") if name in findings.payload]
     told = [distance(findings.payload[name], findings.now, ahead=f"{name} is", past=f"{name} was") for name in names]
