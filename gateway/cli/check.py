@@ -11,6 +11,7 @@ from rich_click import RichCommand
 
 from gateway import build
 from gateway.cli.doubts import annotation, doubts
+from gateway.cli.options import GATEWAY_FILE
 from gateway.config import ConfigError, Document, read_file
 from gateway.config.gateway_file import GatewayConfig, IssuerConfig, documented, parse
 from gateway.issuer.reading import read_settings
@@ -23,7 +24,7 @@ BAD_CONFIGURATION = 3
 
 
 @click.command(cls=RichCommand)
-@click.argument("file", type=click.Path(path_type=Path), default=Path("config/gateway.yaml"))
+@click.argument("file", type=click.Path(path_type=Path), default=GATEWAY_FILE)
 @click.option("--json", "form", flag_value="json", help="Print the outcome as one JSON object on standard output.")
 @click.option("--github", "form", flag_value="github", help="Print annotations for a GitHub workflow instead.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if anything is doubtful, or not proven.")

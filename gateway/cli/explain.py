@@ -19,6 +19,7 @@ from rich_click import RichCommand
 from gateway.access.query import parse_moment
 from gateway.cli.check import BAD_CONFIGURATION, examine
 from gateway.cli.explain_list import list_entries
+from gateway.cli.options import config_option
 from gateway.config.gateway_file import GatewayConfig
 from gateway.explain.grounds import GroundsError, lay
 from gateway.explain.judging import Findings, NoAnswer, NoKeys, judge_claims, judge_request
@@ -124,15 +125,7 @@ def _moment(_ctx: click.Context, _param: click.Parameter, text: str | None) -> f
 @click.argument("method", callback=_one_line, required=False)
 @click.argument("path", callback=_one_line, required=False)
 @click.option("--list", "listing", is_flag=True, help="List all that a client with these --claims may do, instead.")
-@click.option(
-    "-c",
-    "--config",
-    "file",
-    type=click.Path(path_type=Path),
-    default=Path("config/gateway.yaml"),
-    show_default=True,
-    help="The gateway's configuration.",
-)
+@config_option("The gateway's configuration.")
 @click.option(
     "--token-file",
     "token",

@@ -9,6 +9,7 @@ import click
 from rich_click import RichCommand
 
 from gateway.cli.check import BAD_CONFIGURATION, examine
+from gateway.cli.options import config_option
 from gateway.config.gateway_file import GatewayConfig
 from gateway.explain.grounds import lay
 from gateway.openapi.document import Spec, SpecError, read_spec
@@ -41,14 +42,7 @@ def _base(_ctx: click.Context, _param: click.Parameter, value: str | None) -> st
     help="Demand it where the file demands a token and no scope; repeatable.",
 )
 @click.option("--drift", is_flag=True, help="Tell which operations have no route, and which routes no operation.")
-@click.option(
-    "-c",
-    "--config",
-    "gateway",
-    type=click.Path(path_type=Path),
-    default=Path("config/gateway.yaml"),
-    help="With --drift: the configuration to compare with; config/gateway.yaml unless given.",
-)
+@config_option("With --drift: the configuration to compare with.", parameter="gateway")
 @click.option("--json", "as_json", is_flag=True, help="With --drift: print the outcome as one JSON object.")
 def openapi(  # noqa: PLR0913 - one parameter an option
     spec: Path,

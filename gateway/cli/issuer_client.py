@@ -10,6 +10,7 @@ from rich_click import RichCommand, RichGroup
 
 from gateway.cli.issuer_check import BAD_CONFIGURATION, DEFAULT_FILE
 from gateway.cli.issuer_client_entry import ClientOptions, client_options
+from gateway.cli.options import config_option
 from gateway.config import ConfigError, read_file
 from gateway.config.insertion import InsertionError, entry_text, with_entry
 from gateway.config.swap import alone_with, replace_text
@@ -21,15 +22,7 @@ from gateway.issuer.settings import IssuerSettings, parse
 NO: Final = 1
 CANNOT_REACH: Final = 4
 
-config_option = click.option(
-    "-c",
-    "--config",
-    "file",
-    type=click.Path(path_type=Path),
-    default=DEFAULT_FILE,
-    show_default=True,
-    help="The authorization server's file.",
-)
+file_option = config_option("The authorization server's file.", default=DEFAULT_FILE)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 
 
@@ -40,7 +33,7 @@ def client() -> None:
 
 @client.command("add", cls=RichCommand)
 @click.argument("client_id", metavar="ID")
-@config_option
+@file_option
 @client_options
 def add_(file: Path, client_id: str, **given: Any) -> None:
     """Add a client application to the file.
@@ -64,7 +57,7 @@ def add_(file: Path, client_id: str, **given: Any) -> None:
 
 
 @client.command("list", cls=RichCommand)
-@config_option
+@file_option
 @json_option
 def list_(file: Path, *, as_json: bool) -> None:
     """List the client applications.
@@ -84,7 +77,7 @@ def list_(file: Path, *, as_json: bool) -> None:
 
 @client.command("show", cls=RichCommand)
 @click.argument("client_id", metavar="ID")
-@config_option
+@file_option
 @json_option
 def show_(file: Path, client_id: str, *, as_json: bool) -> None:
     """Show one client application: how it proves who it is, and what it may do. Never a secret or its hash.

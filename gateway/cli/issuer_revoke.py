@@ -11,6 +11,7 @@ from rich_click import RichCommand
 
 from gateway.access.record import timestamp
 from gateway.cli.issuer_check import BAD_CONFIGURATION, DEFAULT_FILE
+from gateway.cli.options import config_option
 from gateway.issuer.errors import StateError
 from gateway.issuer.reading import read_settings
 from gateway.issuer.revocations import Revocation, revoke_client, revoke_key, revoke_unseen_token, write
@@ -34,15 +35,7 @@ def _names(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
 
 
 @click.command("revoke", cls=RichCommand)
-@click.option(
-    "-c",
-    "--config",
-    "file",
-    type=click.Path(path_type=Path),
-    default=DEFAULT_FILE,
-    show_default=True,
-    help="The authorization server's file.",
-)
+@config_option("The authorization server's file.", default=DEFAULT_FILE)
 @click.option("--jti", "jtis", metavar="JTI", multiple=True, callback=_names, help="A token, by its jti; repeatable.")
 @click.option(
     "--client",

@@ -12,6 +12,7 @@ import click
 from rich_click import RichCommand
 
 from gateway.cli.issuer_check import BAD_CONFIGURATION, DEFAULT_FILE
+from gateway.cli.options import config_option
 from gateway.issuer.errors import IssuanceLogError, StateError
 from gateway.issuer.reading import SettingsReading, read_settings
 from gateway.issuer.reloading import SettingsWatch
@@ -22,15 +23,7 @@ CANNOT_REACH: Final = 4
 
 
 @click.command("run", cls=RichCommand)
-@click.option(
-    "-c",
-    "--config",
-    "file",
-    type=click.Path(path_type=Path),
-    default=DEFAULT_FILE,
-    show_default=True,
-    help="The authorization server's file.",
-)
+@config_option("The authorization server's file.", default=DEFAULT_FILE)
 def run(file: Path) -> None:
     """Run the authorization server alone, until SIGINT or SIGTERM.
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, NoReturn
 import click
 from rich_click import RichCommand
 
+from gateway.cli.options import config_option
 from gateway.cli.run import CANNOT_REACH
 from gateway.config import ConfigError, read_file
 from gateway.config.binding import prepare
@@ -46,14 +47,7 @@ class _Address(click.ParamType[HostPort]):
 
 
 @click.command(cls=RichCommand)
-@click.option(
-    "-c",
-    "--config",
-    "file",
-    type=click.Path(path_type=Path),
-    default=Path("config/gateway.yaml"),
-    help="The gateway's configuration, which says where its admin listener is; config/gateway.yaml unless given.",
-)
+@config_option("The gateway's configuration, which says where its admin listener is.")
 @click.option("--admin", type=_Address(), help="Where the admin listener is, if not where the configuration says.")
 @click.option(
     "--wait",

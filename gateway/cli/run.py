@@ -19,6 +19,7 @@ from rich_click import RichCommand
 from gateway.app import Gateway, calm_collector
 from gateway.background import in_background
 from gateway.cli.check import BAD_CONFIGURATION
+from gateway.cli.options import config_option
 from gateway.cli.reading import read
 from gateway.plan import Plan
 from gateway.starting import AddressError, StartError
@@ -43,14 +44,7 @@ def cores() -> int:
 
 
 @click.command(cls=RichCommand)
-@click.option(
-    "-c",
-    "--config",
-    "file",
-    type=click.Path(path_type=Path),
-    default=Path("config/gateway.yaml"),
-    help="The configuration; config/gateway.yaml unless given.",
-)
+@config_option("The configuration.")
 @click.option(
     "--workers",
     type=click.IntRange(1, 1024),

@@ -11,6 +11,7 @@ import click
 from rich_click import RichCommand
 
 from gateway.cli.check import BAD_CONFIGURATION, examine
+from gateway.cli.options import config_option
 from gateway.config import ConfigError
 from gateway.config.gateway_file import GatewayConfig
 from gateway.explain.grounds import Grounds, lay
@@ -27,14 +28,7 @@ CANNOT_WRITE: Final = 4
 
 @click.command(cls=RichCommand)
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
-@click.option(
-    "-c",
-    "--config",
-    "gateway",
-    type=click.Path(path_type=Path),
-    default=Path("config/gateway.yaml"),
-    help="The configuration whose rules are tested; config/gateway.yaml unless given.",
-)
+@config_option("The configuration whose rules are tested.", parameter="gateway")
 @click.option("--junit", metavar="FILE", type=click.Path(path_type=Path), help="Write the outcome as JUnit XML, too.")
 @click.option("--all-routes", is_flag=True, help="Fail where a route is reached by no case.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object on standard output.")
