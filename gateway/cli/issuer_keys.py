@@ -14,7 +14,7 @@ from rich_click import RichCommand, RichGroup
 from gateway.access.record import timestamp
 from gateway.cli.decoded_token import in_words
 from gateway.cli.issuer_check import BAD_CONFIGURATION
-from gateway.cli.issuer_client import config_option, json_option
+from gateway.cli.issuer_client import file_option, json_option
 from gateway.issuer.errors import StateError
 from gateway.issuer.key_times import KeyTimes
 from gateway.issuer.reading import read_settings
@@ -30,7 +30,7 @@ def keys() -> None:
 
 
 @keys.command("list", cls=RichCommand)
-@config_option
+@file_option
 @json_option
 def list_(file: Path, *, as_json: bool) -> None:
     """List the keys that are published, oldest first: which one signs, which is next, which did and when it goes.
@@ -47,7 +47,7 @@ def list_(file: Path, *, as_json: bool) -> None:
 
 
 @keys.command("rotate", cls=RichCommand)
-@config_option
+@file_option
 @json_option
 @click.option("--now", "at_once", is_flag=True, help="Let the next key sign at once, though nobody has fetched it yet.")
 def rotate_(file: Path, *, as_json: bool, at_once: bool) -> None:
