@@ -8,17 +8,10 @@ from urllib.parse import urlsplit
 
 from gateway.build_rule import claims_named, rule
 from gateway.config.credentials import CredentialsConfig, CredentialsTlsConfig
-from gateway.config.gateway_file import (
-    EjectionConfig,
-    GatewayConfig,
-    HealthCheckConfig,
-    IssuerConfig,
-    Limits,
-    RouteConfig,
-    TlsConfig,
-    UpstreamConfig,
-    UpstreamTlsConfig,
-)
+from gateway.config.gateway_file import GatewayConfig, Limits, TlsConfig
+from gateway.config.issuer_section import IssuerConfig
+from gateway.config.route_section import RouteConfig
+from gateway.config.upstream_section import EjectionConfig, HealthCheckConfig, UpstreamConfig, UpstreamTlsConfig
 from gateway.downstream.parties import ClientLimits
 from gateway.own_credentials import AssertionSettings, CredentialsSettings
 from gateway.plan import IntrospectionPlan, IssuerPlan, KeysFile, NoKeysPlan, Plan, ProofPlan, UpstreamPlan

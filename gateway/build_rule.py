@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC
 from zoneinfo import ZoneInfo
 
-from gateway.config.gateway_file import HoursConfig, IssuerConfig, RouteConfig, ScopesConfig, TokenFromConfig
+from gateway.config.issuer_section import IssuerConfig
+from gateway.config.route_section import HoursConfig, RouteConfig, ScopesConfig, TokenFromConfig
 from gateway.policy.circumstances import DAY, DAYS, Hours
 from gateway.policy.model import ClaimCondition, ClaimValue, PathVariable, Rule, TokenFrom
 from gateway.policy.routes import Literal, Rest, parse_template

@@ -13,7 +13,8 @@ from gateway import build
 from gateway.cli.doubts import annotation, doubts
 from gateway.cli.options import GATEWAY_FILE
 from gateway.config import ConfigError, Document, read_file
-from gateway.config.gateway_file import GatewayConfig, IssuerConfig, documented, parse
+from gateway.config.gateway_file import GatewayConfig, documented, parse
+from gateway.config.issuer_section import IssuerConfig
 from gateway.issuer.reading import read_settings
 from gateway.own_credentials import CredentialsError, token_request
 from gateway.rule_tests.inline import failing_cases

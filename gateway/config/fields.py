@@ -166,3 +166,7 @@ StringOrList = Annotated[
     ),
 ]
 """One string, or a list of at least one: always a tuple once read."""
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+Timeout = Annotated[Duration, at_least("1ms")]
+Count = Annotated[int, Field(ge=1, le=10_000_000)]

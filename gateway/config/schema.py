@@ -7,8 +7,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from gateway.config.gateway_file import GatewayConfig, RouteConfig
+from gateway.config.gateway_file import GatewayConfig
 from gateway.config.route_groups import ITS_OWN, RouteGroupConfig, RouteInclusionConfig
+from gateway.config.route_section import RouteConfig
 
 
 class _AsWritten(GenerateJsonSchema):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.config import ConfigError, Document, bind
-from gateway.config.gateway_file import RouteConfig
+from gateway.config.route_section import RouteConfig
 from gateway.openapi.demands import Demand, as_scopes, demand
 from gateway.openapi.document import Spec
 from gateway.openapi.operations import Findings, Operation

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.config import HostPort
 from gateway.config.gateway_fields import ALGORITHMS
-from gateway.config.gateway_file import RouteConfig
+from gateway.config.route_section import RouteConfig
 
 from .gateway_samples import LEAST, config, faults
 

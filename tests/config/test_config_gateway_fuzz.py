@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import example, given, strategies as st
 
 from gateway.config import ConfigError
-from gateway.config.gateway_file import GatewayConfig, RouteConfig, parse
+from gateway.config.gateway_file import GatewayConfig, parse
+from gateway.config.route_section import RouteConfig
 
 
 def well_formed(found: GatewayConfig | list[ConfigError]) -> bool:

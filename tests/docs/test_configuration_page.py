@@ -10,8 +10,9 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from gateway.config.gateway_file import GatewayConfig, RouteConfig, parse as parse_gateway
+from gateway.config.gateway_file import GatewayConfig, parse as parse_gateway
 from gateway.config.route_groups import RouteGroupConfig, RouteInclusionConfig
+from gateway.config.route_section import RouteConfig
 from gateway.issuer.settings import IssuerSettings, parse as parse_issuer
 
 from .pages import code, examples, read, rows, sections
