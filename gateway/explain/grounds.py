@@ -16,16 +16,11 @@ from gateway.issuer.settings import IssuerSettings
 from gateway.policy.forwarding import TrustedProxies
 from gateway.policy.model import TrustedIssuer
 from gateway.policy.routes import RouteTable
-from gateway.sources import introspection_client, key_source, token_sources
+from gateway.sources import Sources, sources
 from gateway.starting import BadFileError
 from gateway.tokens.dpop import DpopRules
-from gateway.tokens.introspector import Introspector
-from gateway.tokens.key_source import KeySource
-from gateway.tokens.keys import KeySetError
 from gateway.tokens.proof import ProofTerms
 from gateway.tokens.replay import ReplayStore
-from gateway.tokens.revocations import RevocationFeed
-from gateway.tokens.revoked import RevokedTokens
 from gateway.tokens.verify import IssuersByIss, by_iss
 
 
@@ -102,56 +97,14 @@ def _embedded(base: Path, config: GatewayConfig, environ: Mapping[str, str]) -> 
     return found
 
 
-def key_sources(grounds: Grounds, http: aiohttp.ClientSession, clock: Callable[[], float]) -> dict[str, KeySource]:
-    """Where each issuer's keys come from; nothing is fetched yet.
+def asked(grounds: Grounds, http: aiohttp.ClientSession, clock: Callable[[], float]) -> Sources:
+    """What the gateway would ask of others, asked by itself: nothing is asked yet, and nothing is kept on disk.
 
     Raises:
-        GroundsError: they are in a file that can't be used: the gateway would not start.
+        GroundsError: a file or a secret can't be used: the gateway would not start.
     """
-    config, base = grounds.config, grounds.file.parent
+    config = grounds.config.model_copy(update={"keys_cache": None})
     try:
-        credentials = token_sources(build.own_credentials(config, base), http, clock)
+        return sources(build.plan(config, grounds.file.parent, ""), http, clock)
     except BadFileError as error:
         raise GroundsError(f"{grounds.file}: {error}") from error
-    sources = {}
-    for name, issuer in config.issuers.items():
-        bearing = None if issuer.keys_credentials is None else credentials[issuer.keys_credentials]
-        try:
-            sources[name] = key_source(build.keys(name, issuer, base), http, clock, bearing)
-        except KeySetError as error:
-            raise GroundsError(f"{grounds.file}: issuers.{name}.jwks_file: {error}") from error
-    return sources
-
-
-def introspectors(
-    grounds: Grounds, keys: Mapping[str, KeySource], http: aiohttp.ClientSession, clock: Callable[[], float]
-) -> dict[str, Introspector]:
-    """What asks each issuer about tokens, where it is asked; nothing is asked yet.
-
-    Raises:
-        GroundsError: a file or a secret of the gateway's own credentials can't be used.
-    """
-    config, base = grounds.config, grounds.file.parent
-    asking = {}
-    try:
-        credentials = token_sources(build.own_credentials(config, base), http, clock)
-        for terms in grounds.issuers:
-            plan = build.introspection(terms.name, config, base)
-            if plan is not None:
-                client = introspection_client(plan, http, clock, credentials)
-                asking[terms.name] = Introspector(plan.settings, terms, client, keys[terms.name], clock)
-    except BadFileError as error:
-        raise GroundsError(f"{grounds.file}: {error}") from error
-    return asking
-
-
-def revocation_feeds(
-    grounds: Grounds,
-    keys: Mapping[str, KeySource],
-    http: aiohttp.ClientSession,
-    clock: Callable[[], float],
-    revoked: dict[str, RevokedTokens],
-) -> dict[str, RevocationFeed]:
-    """What asks each issuer what it revoked; nothing is asked yet."""
-    feeds = (build.feed(name, issuer) for name, issuer in grounds.config.issuers.items())
-    return {feed.name: RevocationFeed(feed, http, clock, keys[feed.name], revoked) for feed in feeds if feed}

@@ -9,7 +9,7 @@ import aiohttp
 
 from gateway import build
 from gateway.client.dpop_proof import DpopKey
-from gateway.explain.grounds import Grounds, introspectors, key_sources, revocation_feeds
+from gateway.explain.grounds import Grounds, asked
 from gateway.explain.reading import Request, read_request
 from gateway.explain.stand_in import stand_in
 from gateway.policy.bearer import take_token
@@ -25,7 +25,6 @@ from gateway.tokens.key_source import KeySource
 from gateway.tokens.keys import KeySet
 from gateway.tokens.proof import ProofTerms
 from gateway.tokens.revocations import RevocationFeed
-from gateway.tokens.revoked import RevokedTokens
 from gateway.tokens.verifier import Keys, TokenVerifier, VerifiedToken
 from gateway.tokens.verify import UnknownKey, by_iss, issuer_of, verify
 
@@ -149,16 +148,15 @@ async def judge_request(
         GroundsError: a file of keys can't be used.
     """
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
-        sources = key_sources(grounds, http, lambda: now)
+        sources = asked(grounds, http, lambda: now)
         head = await _read(grounds, request)
         if isinstance(head, Denial):
             return Findings(grounds, request, now, head)
-        revoked: dict[str, RevokedTokens] = {}
-        asking = introspectors(grounds, sources, http, lambda: now)
-        verifier = TokenVerifier(grounds.issuers, sources, capacity=1, log_key=b"", revoked=revoked, asked=asking)
+        keys, asking, revoked = sources.keys, sources.introspectors, sources.revoked
+        verifier = TokenVerifier(grounds.issuers, keys, capacity=1, log_key=b"", revoked=revoked, asked=asking)
         judgement = judge(head, _Sender(grounds, request), grounds.table, verifier, grounds.proofs(now), now)
         if isinstance(judgement.outcome, UnknownKey):
-            await sources[judgement.outcome.issuer].look_for(judgement.outcome.kid)
+            await keys[judgement.outcome.issuer].look_for(judgement.outcome.kid)
             judgement = judge(head, _Sender(grounds, request), grounds.table, verifier, grounds.proofs(now), now)
         unknown = judgement.outcome
         told = await _told(asking, unknown, answer) if isinstance(unknown, UnknownToken) else None
@@ -171,16 +169,16 @@ async def judge_request(
                 if refusal is not None
                 else judge(head, _Sender(grounds, request), grounds.table, verifier, grounds.proofs(now), now)
             )
-        not_looked = await _ask(judgement, revocation_feeds(grounds, sources, http, lambda: now, revoked))
+        not_looked = await _ask(judgement, sources.feeds)
         if revoked:
             judgement = judge(head, _Sender(grounds, request), grounds.table, verifier, grounds.proofs(now), now)
-    outcome = _settled(judgement.outcome, sources)
+    outcome = _settled(judgement.outcome, keys)
     if isinstance(outcome, NoKeys):
         return outcome
     findings = Findings(grounds, request, now, outcome, head, not_looked=not_looked)
     if told is not None:
         findings = replace(findings, asked=told.issuer, answer=told.answer, answer_from=told.origin)
-    return _findings(findings, judgement, grounds.issuers, sources)
+    return _findings(findings, judgement, grounds.issuers, keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +232,7 @@ async def judge_claims(grounds: Grounds, request: Request, payload: Mapping[str,
         GroundsError: a file of keys can't be used.
     """
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
-        key_sources(grounds, http, lambda: now)
+        asked(grounds, http, lambda: now)
     return await judge_as_if(grounds, request, payload, now)
 
 
