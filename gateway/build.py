@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from gateway.build_rule import claims_named, rule
-from gateway.config.credentials import CredentialsConfig, CredentialsTlsConfig
+from gateway.config.credentials import CredentialsConfig, IssuerTlsConfig
 from gateway.config.gateway_file import GatewayConfig, Limits, TlsConfig
 from gateway.config.issuer_section import IssuerConfig
 from gateway.config.route_section import RouteConfig
@@ -68,7 +68,7 @@ def _issuer(name: str, config: GatewayConfig, base: Path) -> IssuerPlan:
     return IssuerPlan(
         terms=trusted_issuer(name, config),
         keys=keys(name, issuer, base, cache),
-        feed=feed(name, issuer, cache),
+        feed=feed(name, issuer, base, cache),
         keys_credentials=issuer.keys_credentials,
         introspection=introspection(name, config, base),
     )
@@ -182,7 +182,7 @@ def server_files(config: TlsConfig, base: Path) -> ServerFiles:
     )
 
 
-def client_files(config: UpstreamTlsConfig | CredentialsTlsConfig | None, base: Path) -> ClientFiles | None:
+def client_files(config: UpstreamTlsConfig | IssuerTlsConfig | None, base: Path) -> ClientFiles | None:
     """What an upstream or issuer is met with over TLS; None where nothing is said of it."""
     if config is None:
         return None
@@ -236,7 +236,7 @@ def _ejection(config: EjectionConfig, *, alone: bool) -> EjectionSettings:
     return EjectionSettings(config.failures, config.seconds, longest, config.count_5xx)
 
 
-def keys(name: str, config: IssuerConfig, base: Path, cache: str | None = None) -> KeySettings | KeysFile | NoKeysPlan:
+def keys(name: str, config: IssuerConfig, base: Path, cache: str | None) -> KeySettings | KeysFile | NoKeysPlan:
     """Where an issuer's keys come from; `cache` is the folder where those are kept that were fetched."""
     asked = config.introspection
     if asked is not None and asked.jwt_tokens != "verify" and not asked.jwt:
@@ -254,15 +254,17 @@ def keys(name: str, config: IssuerConfig, base: Path, cache: str | None = None) 
         folder=None if cache is None else Path(cache),
         cooldown=config.unknown_key_cooldown,
         timeout=config.keys_timeout,
+        tls=client_files(config.tls, base),
     )
 
 
-def feed(name: str, config: IssuerConfig, cache: str | None = None) -> FeedSettings | None:
+def feed(name: str, config: IssuerConfig, base: Path, cache: str | None) -> FeedSettings | None:
     """How an issuer's revocations are followed; None where nobody wants to know them."""
     if config.revocations == "off":
         return None
     uri = None if config.revocations == "auto" else config.revocations
-    return FeedSettings(name, uri, issuer=config.issuer, folder=None if cache is None else Path(cache))
+    folder, tls = None if cache is None else Path(cache), client_files(config.tls, base)
+    return FeedSettings(name, uri, issuer=config.issuer, folder=folder, tls=tls)
 
 
 def client_limits(config: Limits) -> ClientLimits:

@@ -15,6 +15,7 @@ from gateway.client.introspection_request import JSON, SIGNED, IntrospectionClie
 from gateway.own_credentials import CredentialsError, CredentialsSettings, questioner, token_source
 from gateway.plan import IntrospectionPlan, IssuerPlan, KeysFile, NoKeysPlan, Plan
 from gateway.starting import BadFileError
+from gateway.tls import TlsFileError
 from gateway.tokens.introspector import Introspector
 from gateway.tokens.key_source import KeySettings, KeySource, NoKeys, RemoteKeys, StaticKeys
 from gateway.tokens.keys import KeySetError
@@ -97,7 +98,7 @@ def key_sources(
     """Where each issuer's keys come from; nothing is fetched yet.
 
     Raises:
-        BadFileError: they are in a file that can't be used.
+        BadFileError: they are in a file that can't be used, or TLS needs one that can't.
     """
     sources = {}
     for name, issuer in issuers.items():
@@ -106,6 +107,8 @@ def key_sources(
             sources[name] = key_source(issuer.keys, http, clock, bearing)
         except KeySetError as error:
             raise BadFileError(f"issuers.{name}.jwks_file: {error}") from error
+        except TlsFileError as error:
+            raise _bad_tls(name, error) from error
     return sources
 
 
@@ -165,6 +168,7 @@ def key_source(
 
     Raises:
         KeySetError: they are in a file that can't be used.
+        TlsFileError: a file for TLS with the issuer can't be used.
     """
     if isinstance(keys, NoKeysPlan):
         return NoKeys(keys.name)
@@ -180,6 +184,20 @@ def revocation_feeds(
     clock: Clock,
     revoked: dict[str, RevokedTokens],
 ) -> dict[str, RevocationFeed]:
-    """What follows each issuer's revocations and writes them into `revoked`; none where nobody wants to know them."""
-    feeds = [issuer.feed for issuer in issuers if issuer.feed is not None]
-    return {feed.name: RevocationFeed(feed, http, clock, keys[feed.name], revoked) for feed in feeds}
+    """What follows each issuer's revocations and writes them into `revoked`; none where nobody wants to know them.
+
+    Raises:
+        BadFileError: a file for TLS with an issuer can't be used.
+    """
+    feeds = {}
+    for issuer in issuers:
+        if (feed := issuer.feed) is not None:
+            try:
+                feeds[feed.name] = RevocationFeed(feed, http, clock, keys[feed.name], revoked)
+            except TlsFileError as error:
+                raise _bad_tls(feed.name, error) from error
+    return feeds
+
+
+def _bad_tls(issuer: str, error: TlsFileError) -> BadFileError:
+    return BadFileError(f"issuers.{issuer}.tls.{error.key}: {error.message}")

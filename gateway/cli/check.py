@@ -13,8 +13,10 @@ from gateway import build
 from gateway.cli.doubts import annotation, doubts
 from gateway.cli.options import GATEWAY_FILE
 from gateway.config import ConfigError, Document, read_file
+from gateway.config.credentials import IssuerTlsConfig
 from gateway.config.gateway_file import GatewayConfig, documented, parse
 from gateway.config.issuer_section import IssuerConfig
+from gateway.config.upstream_section import UpstreamTlsConfig
 from gateway.issuer.reading import read_settings
 from gateway.own_credentials import CredentialsError, token_request
 from gateway.rule_tests.inline import failing_cases
@@ -113,19 +115,22 @@ def summary(path: Path, config: GatewayConfig) -> str:
 
 
 def _tls(document: Document, config: GatewayConfig, base: Path) -> Iterator[ConfigError]:
-    """The files of TLS, towards clients and towards upstreams."""
+    """The files of TLS, towards clients, issuers and upstreams."""
     if config.tls is not None:
         try:
             server_context(build.server_files(config.tls, base))
         except TlsFileError as error:
             yield document.error(("tls", error.key), error.message)
-    for name, upstream in config.upstreams.items():
+    others: list[tuple[str, str, UpstreamTlsConfig | IssuerTlsConfig | None]]
+    others = [("issuers", name, issuer.tls) for name, issuer in config.issuers.items()]
+    others += [("upstreams", name, upstream.tls) for name, upstream in config.upstreams.items()]
+    for part, name, section in others:
         try:
-            files = build.client_files(upstream.tls, base)
+            files = build.client_files(section, base)
             if files is not None:
                 client_context(files)
         except TlsFileError as error:
-            yield document.error(("upstreams", name, "tls", error.key), error.message)
+            yield document.error((part, name, "tls", error.key), error.message)
 
 
 def _credentials(document: Document, config: GatewayConfig, base: Path) -> Iterator[ConfigError]:

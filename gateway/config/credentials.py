@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from gateway.config.binding import Section, nearest
-from gateway.config.cross_checks import Fault, items, mapping, sections
+from gateway.config.cross_checks import Fault, items, mapping, pair_faults, sections
 from gateway.config.errors import ConfigError, Path, in_file_order
 from gateway.config.fields import Duration, Text, at_least, at_most, shown, written
 from gateway.config.gateway_fields import IssuerUrl, ScopeToken, each_once, http_url, is_loopback
@@ -69,8 +69,8 @@ TokenUrl = Annotated[
 ]
 
 
-class CredentialsTlsConfig(Section):
-    """TLS towards the issuer. Files are relative to this one."""
+class IssuerTlsConfig(Section):
+    """TLS towards an issuer. Files are relative to this one."""
 
     ca: Text | None = Field(
         default=None, description="File with the authorities to trust, as PEM; by default those of the system."
@@ -108,7 +108,7 @@ class CredentialsConfig(Section):
     assertion_audience: Text = written(
         "issuer", "Whom the assertion is for: issuer, token_endpoint, or a text of your own."
     )
-    tls: CredentialsTlsConfig | None = Field(
+    tls: IssuerTlsConfig | None = Field(
         default=None, description="What TLS towards the issuer needs to know beyond the URL."
     )
     scopes: Annotated[tuple[ScopeToken, ...], AfterValidator(each_once)] = Field(
@@ -129,7 +129,7 @@ def credentials_check(document: Document) -> list[ConfigError]:
     faults = [fault for name, section in sections(root, "credentials") for fault in _consistent(name, section)]
     faults += [*_named(root, "issuers", "keys_credentials"), *_named(root, "upstreams", "credentials")]
     faults += [*_asking(root)]
-    faults += [*_keys_are_fetched(root), *_sent_instead(root)]
+    faults += [*_keys_are_fetched(root), *_tls_is_spoken(root), *_sent_instead(root)]
     return in_file_order([document.error(path, masked(document, path, message)) for path, message in faults])
 
 
@@ -148,9 +148,7 @@ def _consistent(name: str, section: Mapping[str, Any]) -> Iterator[Fault]:
     tls = mapping(section.get("tls"))
     if str(method).endswith("tls_client_auth") and "certificate" not in tls:
         yield (*path, "authentication"), f"{method} needs tls: {{certificate: ..., key: ...}}: name both files"
-    for one, other in (("certificate", "key"), ("key", "certificate")):
-        if one in tls and other not in tls:
-            yield (*path, "tls", one), f"needs {other}: name both files, or none"
+    yield from pair_faults((*path, "tls"), tls)
 
 
 def _named(root: Mapping[str, Any], part: str, key: str) -> Iterator[Fault]:
@@ -182,6 +180,24 @@ def _keys_are_fetched(root: Mapping[str, Any]) -> Iterator[Fault]:
     for name, issuer in sections(root, "issuers"):
         if "keys_credentials" in issuer and "jwks_file" in issuer:
             yield ("issuers", name, "keys_credentials"), "has no effect with jwks_file: remove one of the two"
+
+
+def _tls_is_spoken(root: Mapping[str, Any]) -> Iterator[Fault]:
+    """What is said of TLS towards an issuer has an effect."""
+    for name, issuer in sections(root, "issuers"):
+        if "tls" not in issuer:
+            continue
+        path: Path = ("issuers", name, "tls")
+        yield from pair_faults(path, mapping(issuer["tls"]))
+        places = [issuer.get(key) for key in ("jwks_uri", "metadata", "issuer")]
+        first = next((place for place in places if isinstance(place, str)), "")
+        feed = issuer.get("revocations")
+        asked = [] if "jwks_file" in issuer else [first]
+        asked += [feed] if isinstance(feed, str) and "://" in feed else []
+        if not asked:
+            yield path, "has no effect with jwks_file: nothing is asked of the issuer"
+        elif all(place.startswith("http://") for place in asked):
+            yield path, "has no effect on http://: write https:// instead, or remove tls"
 
 
 def _sent_instead(root: Mapping[str, Any]) -> Iterator[Fault]:

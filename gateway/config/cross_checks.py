@@ -55,6 +55,11 @@ def _upstream_tls(path: Path, upstream: Mapping[str, Any], urls: Iterable[Any]) 
     tls = mapping(upstream.get("tls"))
     if tls and any(isinstance(url, str) and url.startswith("http://") for url in urls):
         yield path, "has no effect on http://: write https:// instead, or remove tls"
+    yield from pair_faults(path, tls)
+
+
+def pair_faults(path: Path, tls: Mapping[str, Any]) -> Iterator[Fault]:
+    """A certificate that is shown and its key: one is worth nothing without the other."""
     for one, other in (("certificate", "key"), ("key", "certificate")):
         if one in tls and other not in tls:
             yield (*path, one), f"needs {other}: name both files, or none"

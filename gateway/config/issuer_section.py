@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from gateway.config.binding import Section
+from gateway.config.credentials import IssuerTlsConfig
 from gateway.config.fields import Count, Duration, StringOrList, Text, Timeout, at_least, at_most, written
 from gateway.config.gateway_fields import ALGORITHMS, Algorithm, ClaimValues, IssuerUrl, KeysUrl, Revocations, each_once
 from gateway.policy.model import CLIENT_CLAIMS, SCOPE_CLAIMS
@@ -101,6 +102,10 @@ class IssuerConfig(Section):
     keys_timeout: Timeout = written("5s", "Time for one fetch of keys.")
     keys_credentials: Text | None = Field(
         default=None, description="Name of the credentials whose token a fetch of keys bears; by default it bears none."
+    )
+    tls: IssuerTlsConfig | None = Field(
+        default=None,
+        description="What TLS towards the issuer needs to know for its keys, its metadata and what it revoked.",
     )
     revocations: Revocations = written(
         "auto", "Where the issuer tells which tokens it revoked: auto asks its metadata, a URL is asked as it is."

@@ -19,6 +19,7 @@ import aiohttp
 from gateway.client.discovery import IssuerMetadata, discover
 from gateway.client.fetch import JsonAnswer, MalformedAnswer, Unreachable, fetch_json
 from gateway.client.token_source import NoToken, TokenSource
+from gateway.tls import ClientFiles, client_context
 from gateway.tokens.freshness import clock_ahead, fresh_for
 from gateway.tokens.issuer_clock import LastMinute
 from gateway.tokens.key_store import KeptKeys, KeyStore
@@ -50,6 +51,7 @@ class KeySettings:
         folder: where the last good set is kept for a restart; None keeps it in memory only.
         cooldown: seconds in which unknown key identifiers cause one fetch at most.
         timeout: seconds that a fetch may take.
+        tls: files for TLS with the issuer; None trusts what the system trusts, and shows no certificate.
     """
 
     name: str
@@ -62,6 +64,7 @@ class KeySettings:
     folder: Path | None = None
     cooldown: float = 30.0
     timeout: float = 5.0
+    tls: ClientFiles | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +189,9 @@ class RemoteKeys:
         clock: seconds since the epoch.
         credentials: whose token a fetch bears; None where anyone may have the keys.
 
+    Raises:
+        TlsFileError: a file for TLS can't be used.
+
     Attributes:
         current: the last good set; None until the first fetch succeeds.
         error: why the last fetch failed, None after a good one.
@@ -201,6 +207,7 @@ class RemoteKeys:
     ) -> None:
         self.settings = settings
         self._credentials = credentials
+        self._tls = None if settings.tls is None else client_context(settings.tls)
         self.current: KeySet | None = None
         self.error: str | None = None
         self.revocations_uri: str | None = None
@@ -295,7 +302,7 @@ class RemoteKeys:
         """The answer that holds the key set, or in words why there is none."""
         uri = self._jwks_uri
         if uri is None:
-            metadata = await discover(self._http, self.settings.issuer, at=self.settings.metadata)
+            metadata = await discover(self._http, self.settings.issuer, self._tls, at=self.settings.metadata)
             if not isinstance(metadata, IssuerMetadata):
                 return metadata.detail
             if metadata.jwks_uri is None:
@@ -313,12 +320,12 @@ class RemoteKeys:
     async def _ask(self, uri: str) -> JsonAnswer | Unreachable | MalformedAnswer | NoToken:
         """Fetch the key set, with a token if it needs one; one that is not taken is not used again."""
         if self._credentials is None:
-            return await fetch_json(self._http, uri, seconds=self.settings.timeout)
+            return await fetch_json(self._http, uri, seconds=self.settings.timeout, tls=self._tls)
         bearer = await self._credentials.wait()
         if isinstance(bearer, NoToken):
             return bearer
         headers = {"Authorization": bearer.decode()}
-        answer = await fetch_json(self._http, uri, headers=headers, seconds=self.settings.timeout)
+        answer = await fetch_json(self._http, uri, headers=headers, seconds=self.settings.timeout, tls=self._tls)
         if isinstance(answer, JsonAnswer) and answer.status == 401:
             self._credentials.refused(bearer)
         return answer

@@ -15,6 +15,7 @@ from pathlib import Path
 import aiohttp
 
 from gateway.client.fetch import JsonAnswer, fetch_json
+from gateway.tls import ClientFiles, client_context
 from gateway.tokens.kept_file import KeptFile
 from gateway.tokens.key_source import JITTER, KeySource
 from gateway.tokens.revoked import NOTHING_REVOKED, FeedError, RevokedTokens, read_feed
@@ -36,6 +37,7 @@ class FeedSettings:
         timeout: seconds that an answer may take.
         issuer: whose feed it is.
         folder: where the last answer is kept for a restart; None keeps it in memory only.
+        tls: files for TLS with the issuer; None trusts what the system trusts, and shows no certificate.
     """
 
     name: str
@@ -44,6 +46,7 @@ class FeedSettings:
     timeout: float = 5.0
     issuer: str = ""
     folder: Path | None = None
+    tls: ClientFiles | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,9 @@ class RevocationFeed:
         clock: seconds since the epoch.
         keys: the issuer's, fetched anew when one of them is revoked, since another one signs from then on.
         revoked: what the verifier looks at: by issuer, without those that have revoked nothing.
+
+    Raises:
+        TlsFileError: a file for TLS can't be used.
     """
 
     def __init__(
@@ -81,6 +87,7 @@ class RevocationFeed:
         revoked: dict[str, RevokedTokens],
     ) -> None:
         self.settings = settings
+        self._tls = None if settings.tls is None else client_context(settings.tls)
         self._http = http
         self._clock = clock
         self._keys = keys
@@ -128,7 +135,7 @@ class RevocationFeed:
         """What is revoked, or in words why that is not known."""
         headers = {} if self._tag is None else {"If-None-Match": self._tag}
         answer = await fetch_json(
-            self._http, uri, headers=headers, seconds=self.settings.timeout, most_bytes=MOST_FEED_BYTES
+            self._http, uri, headers=headers, seconds=self.settings.timeout, tls=self._tls, most_bytes=MOST_FEED_BYTES
         )
         if not isinstance(answer, JsonAnswer):
             return answer.detail

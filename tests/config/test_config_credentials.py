@@ -82,6 +82,28 @@ def test_keys_out_of_a_file_need_no_credentials() -> None:
     assert "has no effect with jwks_file" in faults(text)[0]
 
 
+@pytest.mark.parametrize(
+    ("section", "fault"),
+    [
+        ("jwks_file: k.json", "tls: has no effect with jwks_file: nothing is asked of the issuer"),
+        ("jwks_uri: 'http://127.0.0.1/k'", "tls: has no effect on http://: write https:// instead, or remove tls"),
+        ("jwks_uri: 'https://a.example/k', tls: {key: k}", "tls.key: needs certificate: name both files, or none"),
+    ],
+)
+def test_tls_towards_an_issuer_has_an_effect(section: str, fault: str) -> None:
+    told = section if "tls:" in section else f"{section}, tls: {{ca: c.pem}}"
+    (found,) = faults(USED.replace("audience: api}", f"audience: api, {told}}}").replace(", credentials: own", ""))
+    assert found.partition(" ")[2] == f"issuers.main.{fault}"
+
+
+@pytest.mark.parametrize(
+    "told", ["jwks_uri: 'https://a.example/k'", "jwks_file: k, revocations: 'https://a.example/r'"]
+)
+def test_tls_towards_an_issuer_that_is_asked_is_sound(told: str) -> None:
+    text = USED.replace("audience: api}", f"audience: api, {told}, tls: {{ca: c.pem}}}}")
+    assert faults(text.replace(", credentials: own", "")) == []
+
+
 @pytest.mark.parametrize("forwards", ["true", "'${YES:-true}'"])
 def test_the_caller_s_token_and_the_gateway_s_own_exclude_each_other(forwards: str) -> None:
     text = own("{ISSUER, client_id: a, client_secret: s}")
