@@ -87,7 +87,29 @@ def remains(snapshot: Snapshot) -> Snapshot:
     """What stays of a worker that has ended: its counters, so that none of the sums goes down."""
     tls = snapshot.tls and replace(snapshot.tls, error=None, last_failure=None)
     ended = replace(snapshot, ready=False, connections=0, in_flight=0, cached_tokens=0, log_error=None, tls=tls)
-    return replace(ended, issuers=(), upstreams=())
+    return replace(ended, issuers=tuple(map(_counted, snapshot.issuers)), upstreams=())
+
+
+def _counted(issuer: IssuerSnapshot) -> IssuerSnapshot:
+    """What a worker counted of an issuer, and nothing of how it is."""
+    asked = issuer.introspection and replace(issuer.introspection, answered_at=None, error=None)
+    return IssuerSnapshot(
+        issuer.name,
+        issuer.issuer,
+        (),
+        (),
+        fetched_at=None,
+        attempted_at=None,
+        error=None,
+        unknown_keys=issuer.unknown_keys,
+        introspection=asked,
+    )
+
+
+def past(earlier: Snapshot, ended: Snapshot) -> Snapshot:
+    """What remains of the workers that have ended earlier and of one more."""
+    left = remains(ended)
+    return replace(combine(earlier, [left]), issuers=_worst((*earlier.issuers, *left.issuers)))
 
 
 def combine(own: Snapshot, others: Sequence[Snapshot]) -> Snapshot:
@@ -108,7 +130,7 @@ def combine(own: Snapshot, others: Sequence[Snapshot]) -> Snapshot:
         durations=tuple(map(sum, zip_longest(*(snapshot.durations for snapshot in every), fillvalue=0))),
         log_error=next((snapshot.log_error for snapshot in every if snapshot.log_error is not None), None),
         tls=_tls(own, others),
-        issuers=_worst(issuer for snapshot in others for issuer in snapshot.issuers),
+        issuers=_with_past(_worst(issuer for snapshot in others for issuer in snapshot.issuers), own.issuers),
         credentials=_worst_credentials(each for snapshot in others for each in snapshot.credentials),
         upstreams=_summed(upstream for snapshot in others for upstream in snapshot.upstreams),
         **sums,
@@ -156,6 +178,21 @@ def _worst(issuers: Iterable[IssuerSnapshot]) -> tuple[IssuerSnapshot, ...]:
             introspection=asked[name],
         )
         for name, issuer in worst.items()
+    )
+
+
+def _with_past(present: Iterable[IssuerSnapshot], ended: Iterable[IssuerSnapshot]) -> tuple[IssuerSnapshot, ...]:
+    """The issuers that there are, with what workers counted of them that have ended."""
+    counted = {issuer.name: issuer for issuer in ended}
+    return tuple(
+        replace(
+            issuer,
+            unknown_keys=issuer.unknown_keys + before.unknown_keys,
+            introspection=issuer.introspection and _sum_of_questions(issuer.introspection, before.introspection),
+        )
+        if (before := counted.get(issuer.name)) is not None
+        else issuer
+        for issuer in present
     )
 
 

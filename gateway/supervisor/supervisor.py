@@ -26,7 +26,7 @@ from gateway.supervisor.generation import Content, Generation, Read
 from gateway.supervisor.newly_allowed import keep_out
 from gateway.supervisor.place import Place
 from gateway.supervisor.reloads import Outcome, Reloads
-from gateway.supervisor.snapshots import combine, nothing, remains
+from gateway.supervisor.snapshots import combine, nothing, past
 from gateway.supervisor.sockets import listen
 from gateway.supervisor.watch import watch
 from gateway.tokens import shared_replays
@@ -314,7 +314,7 @@ class Supervisor:
         """A child is gone; what it counted stays."""
         del self._children[child]
         if child.last is not None:
-            self._past = combine(self._past, [remains(child.last)])
+            self._past = past(self._past, child.last)
 
     @property
     def _patience(self) -> float:

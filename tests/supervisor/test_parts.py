@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, strategies as st
 
 from gateway.access.writer import whole_lines
-from gateway.admin.snapshot import IssuerSnapshot, Snapshot, TlsSnapshot, UpstreamSnapshot
+from gateway.admin.snapshot import IntrospectionSnapshot, IssuerSnapshot, Snapshot, TlsSnapshot, UpstreamSnapshot
 from gateway.host_port import HostPort
 from gateway.starting import AddressError
 from gateway.supervisor.child import Child
 from gateway.supervisor.place import BackOff, Place
-from gateway.supervisor.snapshots import SUMMED, combine, pack, remains, unpack
+from gateway.supervisor.snapshots import SUMMED, combine, nothing, pack, past, remains, unpack
 from gateway.supervisor.sockets import listen
 
 ISSUER = IssuerSnapshot("local", "https://issuer.example", ("a",), (), 1000.0, 1000.0, None)
@@ -98,6 +98,20 @@ def test_a_worker_that_has_ended_leaves_its_counters_only() -> None:
     left = remains(ONE)
     assert (left.requests, left.durations, left.log_written) == (ONE.requests, ONE.durations, ONE.log_written)
     assert (left.ready, left.connections, left.cached_tokens, left.upstreams) == (False, 0, 0, ())
+
+
+def test_what_workers_counted_of_an_issuer_never_goes_down_when_they_end() -> None:
+    asked = IntrospectionSnapshot(5, 4, 3, 2, 1, answered_at=9.0, error="no answer")
+    worker = dataclasses.replace(
+        ONE, issuers=(dataclasses.replace(ISSUER, unknown_keys=7, introspection=asked, error="no answer"),)
+    )
+    left = past(past(nothing(5.0), worker), worker)
+    fresh = IntrospectionSnapshot(1, 1, 1, 1, 1, answered_at=10.0, error=None)
+    young = dataclasses.replace(ISSUER, unknown_keys=1, introspection=fresh)
+    (issuer,) = combine(left, [dataclasses.replace(ONE, issuers=(young,))]).issuers
+    total = IntrospectionSnapshot(11, 9, 7, 5, 3, answered_at=10.0, error=None)
+    assert issuer == dataclasses.replace(young, unknown_keys=15, introspection=total)
+    assert combine(left, [dataclasses.replace(ONE, issuers=())]).issuers == ()
 
 
 def test_restarts_come_ever_later_until_a_child_has_lived_long() -> None:
