@@ -14,7 +14,7 @@ from gateway.cli.doubts import annotation, doubts
 from gateway.cli.options import GATEWAY_FILE
 from gateway.config import ConfigError, Document, read_file
 from gateway.config.credentials import IssuerTlsConfig
-from gateway.config.gateway_file import GatewayConfig, documented, parse
+from gateway.config.gateway_file import GatewayConfig, GatewayFile, read_gateway_file
 from gateway.config.issuer_section import IssuerConfig
 from gateway.config.upstream_section import UpstreamTlsConfig
 from gateway.issuer.reading import read_settings
@@ -41,11 +41,11 @@ def check(file: Path, *, form: str | None, strict: bool) -> None:
 
     Exit codes: 0 sound, 1 doubtful (with --strict), 2 usage, 3 the gateway would refuse the configuration.
     """
-    found = examine(file, os.environ)
-    if isinstance(found, list):
-        _show_errors(found, form)
+    examined = examine_file(file, os.environ)
+    if not isinstance(examined, GatewayFile):
+        _show_errors(examined, form)
         raise click.exceptions.Exit(BAD_CONFIGURATION)
-    doubtful = doubts(file, found, os.environ)
+    found, doubtful = examined.config, doubts(file, examined, os.environ)
     if form == "json":
         click.echo(json.dumps({"ok": True, **counts(found), **doubtful.as_json()}))
     elif form == "github":
@@ -68,6 +68,12 @@ def _show_errors(errors: list[ConfigError], form: str | None) -> None:
 
 
 def examine(path: Path, environ: Mapping[str, str], *, with_tests: bool = True) -> GatewayConfig | list[ConfigError]:
+    """The configuration alone, examined as by `examine_file`."""
+    examined = examine_file(path, environ, with_tests=with_tests)
+    return examined.config if isinstance(examined, GatewayFile) else examined
+
+
+def examine_file(path: Path, environ: Mapping[str, str], *, with_tests: bool = True) -> GatewayFile | list[ConfigError]:
     """The configuration at a path, or every error in it and in the files that it names.
 
     Its own `tests` are run unless told otherwise: where one fails, that is an error like any other.
@@ -76,12 +82,10 @@ def examine(path: Path, environ: Mapping[str, str], *, with_tests: bool = True) 
     text = read_file(path, file)
     if isinstance(text, ConfigError):
         return [text]
-    config = parse(text, file, environ)
-    if isinstance(config, list):
-        return config
-    document, errors = documented(text, file, environ)
-    if document is None or errors:
-        return errors
+    read = read_gateway_file(text, file, environ)
+    if not isinstance(read, GatewayFile):
+        return read
+    config, document = read
     errors = [*_tls(document, config, path.parent), *_credentials(document, config, path.parent)]
     errors += [
         error
@@ -93,7 +97,7 @@ def examine(path: Path, environ: Mapping[str, str], *, with_tests: bool = True) 
     ]
     if not errors and with_tests:
         errors = failing_cases(path, document, config, environ)
-    return errors or config
+    return errors or read
 
 
 def counts(config: GatewayConfig) -> dict[str, int]:

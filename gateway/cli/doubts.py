@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.config import ConfigError, read_file
-from gateway.config.gateway_file import GatewayConfig, documented
+from gateway.config import ConfigError
+from gateway.config.gateway_file import GatewayFile
 from gateway.explain.grounds import Grounds, lay
 from gateway.prove.granted import Grants, never_granted
 from gateway.prove.proofs import Doubt, prove
@@ -58,13 +58,13 @@ class Doubts:
             yield f"::notice title=not proven::{_escaped(line, _PLAIN)}"
 
 
-def doubts(file: Path, config: GatewayConfig, environ: Mapping[str, str]) -> Doubts:
+def doubts(file: Path, examined: GatewayFile, environ: Mapping[str, str]) -> Doubts:
     """Prove what can be proven about a configuration that was examined."""
-    grounds = lay(file, config, environ)
+    grounds = lay(file, examined.config, environ)
     policy = Policy(grounds.table, grounds.issuers)
     proofs = prove(policy)
     found = [*proofs.doubts, *never_granted(policy, _grants(grounds))]
-    return Doubts(tuple(_placed(found, file, config, environ)), proofs.unproven)
+    return Doubts(tuple(_placed(found, examined)), proofs.unproven)
 
 
 def annotation(level: str, place: ConfigError, title: str) -> str:
@@ -85,20 +85,11 @@ def _grants(grounds: Grounds) -> dict[str, Grants]:
     }
 
 
-def _placed(
-    found: list[Doubt], file: Path, config: GatewayConfig, environ: Mapping[str, str]
-) -> Iterator[tuple[Doubt, ConfigError]]:
-    if not found:
-        return
-    text = read_file(file, str(file))
-    document, _ = (None, []) if isinstance(text, ConfigError) else documented(text, str(file), environ)
-    order = {route.id: index for index, route in enumerate(config.routes)}
+def _placed(found: list[Doubt], examined: GatewayFile) -> Iterator[tuple[Doubt, ConfigError]]:
+    order = {route.id: index for index, route in enumerate(examined.config.routes)}
     for doubt in sorted(found, key=lambda doubt: order[doubt.route.id]):
         path = ("routes", order[doubt.route.id], doubt.key)
-        if document is None:
-            yield doubt, ConfigError(str(file), 1, 1, "", doubt.message)
-        else:
-            yield doubt, document.error(path, doubt.message)
+        yield doubt, examined.document.error(path, doubt.message)
 
 
 def _escaped(text: str, characters: Mapping[str, str]) -> str:

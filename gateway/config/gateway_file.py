@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path as FilePath
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, StringConstraints
 
@@ -126,7 +126,20 @@ class GatewayConfig(Section):
     )
 
 
+class GatewayFile(NamedTuple):
+    """The gateway's file, read: what it means, and where everything in it stands."""
+
+    config: GatewayConfig
+    document: Document
+
+
 def parse(text: str, file: str = FILE, environ: Mapping[str, str] | None = None) -> GatewayConfig | list[ConfigError]:
+    """The configuration alone, read as by `read_gateway_file`; `environ` is empty unless given."""
+    read = read_gateway_file(text, file, environ or {})
+    return read.config if isinstance(read, GatewayFile) else read
+
+
+def read_gateway_file(text: str, file: str, environ: Mapping[str, str]) -> GatewayFile | list[ConfigError]:
     """Read the gateway's file.
 
     Relative paths in it stay as they are written: they are relative to the directory of `file`.
@@ -134,12 +147,12 @@ def parse(text: str, file: str = FILE, environ: Mapping[str, str] | None = None)
     Args:
         text: the file's text.
         file: what errors call the file.
-        environ: variables for `${NAME}`; none by default.
+        environ: variables for `${NAME}`.
 
     Returns:
-        The configuration, or every fault of the file in its order.
+        What it says, or every fault of the file in its order.
     """
-    document, errors = documented(text, file, environ or {})
+    document, errors = documented(text, file, environ)
     if document is None:
         return errors
     config = bind(GatewayConfig, document)
@@ -147,7 +160,7 @@ def parse(text: str, file: str = FILE, environ: Mapping[str, str] | None = None)
         # Routes that could not be read leave a gap, which is no fault of its own.
         errors = merged(errors, [error for error in config if not errors or error.key != "routes"])
     errors = merged(errors, [*cross_check(document), *credentials_check(document)])
-    return errors if errors or isinstance(config, list) else config
+    return errors if errors or isinstance(config, list) else GatewayFile(config, document)
 
 
 def documented(text: str, file: str, environ: Mapping[str, str]) -> tuple[Document | None, list[ConfigError]]:
