@@ -29,6 +29,7 @@ from gateway import build
 from gateway.app import Gateway
 from gateway.config.gateway_file import GatewayConfig, parse
 from gateway.downstream.connection import ClientConnection
+from gateway.parsing import UNBOUNDED
 from gateway.policy.bearer import take_token
 from gateway.policy.decision import Evidence, decide
 from gateway.policy.headers import ReceivedHead, read_head, read_response
@@ -112,8 +113,8 @@ def steps(made: materials.Materials) -> dict[str, Callable[[], object]]:
     token, now = BearerToken(made.good.encode()), time.time()
     raw = request_bytes(made.good)
     flow = cast("asyncio.BaseProtocol", _FlowControl())
-    requests = HttpRequestParser(flow, loop, 2**31 - 1, max_field_size=32768, max_msg_queue_size=1)  # type: ignore[arg-type]  # only flow control is called
-    answers = HttpResponseParser(flow, loop, 2**31 - 1, read_until_eof=True, auto_decompress=False)  # type: ignore[arg-type]  # likewise
+    requests = HttpRequestParser(flow, loop, UNBOUNDED, max_field_size=32768, max_msg_queue_size=1)  # type: ignore[arg-type]  # only flow control is called
+    answers = HttpResponseParser(flow, loop, UNBOUNDED, read_until_eof=True, auto_decompress=False)  # type: ignore[arg-type]  # likewise
 
     def parse_request() -> object:
         found = requests.feed_data(raw)[0][0][0]

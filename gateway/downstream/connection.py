@@ -22,11 +22,9 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from gateway.deadlines import NEVER, Deadlines
 from gateway.downstream.chunked import UNKNOWN, ChunkedBody, next_place
 from gateway.downstream.parties import ClientExchange, ClientService, Registry
+from gateway.parsing import PARSED_AT_ONCE, UNBOUNDED
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.trailers import HeadEnd
-
-UNBOUNDED = 2**31 - 1
-"""The parser's own buffers are emptied after every read, so its flow control never has to act."""
 
 LINGER_SECONDS = 2.0
 """How long what a client still sends is thrown away after a final answer: a reset would overtake the answer."""
@@ -44,9 +42,6 @@ BODY_PROGRESS = 1 << 16
 """Bytes of a body that have to come within `body_timeout`."""
 
 _END_OF_HEAD = b"\r\n\r\n"
-
-PARSED_AT_ONCE = 1 << 14
-"""Bytes of heads and chunks that are parsed before other connections get a turn: the least of them cost most."""
 
 REQUESTS_IN_A_ROW = 16
 """Pipelined requests that are answered before other connections get a turn."""

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from aiohttp.http_parser import RawRequestMessage
 
 from gateway.deadlines import Deadlines
-from gateway.downstream.connection import PARSED_AT_ONCE, ClientConnection
+from gateway.downstream.connection import ClientConnection
 from gateway.downstream.listener import Listener
 from gateway.downstream.parties import ClientLimits
+from gateway.parsing import PARSED_AT_ONCE
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.headers import ReceivedHead, read_head
 from gateway.policy.model import Scheme

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from gateway.downstream.connection import PARSED_AT_ONCE, REQUESTS_IN_A_ROW
+from gateway.downstream.connection import REQUESTS_IN_A_ROW
+from gateway.parsing import PARSED_AT_ONCE
 
 from .conftest import Start
 from .gate import Gate

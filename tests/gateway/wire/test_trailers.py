@@ -6,7 +6,7 @@ import pytest
 from aiohttp.http_parser import HttpRequestParser
 from hypothesis import given, strategies as st
 
-from gateway.downstream.connection import UNBOUNDED
+from gateway.parsing import UNBOUNDED
 from gateway.policy.trailers import ChunkedWalk
 
 from .conftest import Start
