@@ -43,7 +43,7 @@ class _Address(click.ParamType[HostPort]):
         try:
             return value if isinstance(value, HostPort) else host_port(value)
         except ValueError as error:
-            self.fail(f"{value!r} {error}", param, ctx)
+            self.fail(str(error), param, ctx)
 
 
 @click.command(cls=RichCommand)

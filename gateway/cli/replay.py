@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 
 import click
 from rich_click import RichCommand
@@ -40,6 +40,10 @@ class _Result(NamedTuple):
     changes: Counter[_Change]
     samples: dict[_Change, str]
 
+    @property
+    def judged(self) -> int:
+        return self.counts.total() - self.counts[Replayed.LEFT_OUT]
+
 
 @click.command(cls=RichCommand)
 @click.argument("log", type=click.Path(path_type=Path))
@@ -60,15 +64,18 @@ def replay(log: Path, against: Path, *, fail_on: str, as_json: bool) -> None:
     LOG is an access log, perhaps compressed (.gz). What a record does not have (claims, the strength of an
     authentication, proofs) is not guessed: where the decision hangs on it, the request is unclear.
 
-    Exit codes: 0 no such change, 1 changes as asked, 2 usage, 3 bad configuration, 4 the log cannot be read.
+    Exit codes: 0 no such change, 1 changes as asked, 2 usage, 3 bad configuration, 4 the log cannot be read,
+    or nothing in it can be judged.
     """
     rules = policy(against)
     try:
         with open_log(log) as opened:
             result = _replayed(rules, opened)
     except LogUnreadableError as error:
-        click.echo(f"scopegate replay: {error}", err=True)
-        raise click.exceptions.Exit(CANNOT_REACH) from None
+        _cannot(str(error))
+    if result.judged == 0:
+        # A pipeline that names the wrong file must not pass for one in which nothing changes.
+        _cannot(f"{log} holds no request that can be judged: is it an access log?")
     if as_json:
         click.echo(json.dumps(_as_json(result)))
     else:
@@ -95,6 +102,11 @@ def _change(record: Any, outcome: Outcome) -> _Change:
     before = f"{record['route']}: {said}" if record.get("route") else str(said)
     after = "?" if outcome.verdict is None else verdict_in_words(outcome.verdict)
     return _Change(outcome.replayed, str(record.get("client_id") or "-"), before, after)
+
+
+def _cannot(why: str) -> NoReturn:
+    click.echo(f"scopegate replay: {why}", err=True)
+    raise click.exceptions.Exit(CANNOT_REACH)
 
 
 def _damaged(damage: Damage) -> None:

@@ -86,6 +86,15 @@ def test_a_damaged_line_is_told_and_skipped(config: Path) -> None:
     assert (outcome.exit_code, outcome.stderr) == (0, "line 1 is not JSON\n")
 
 
+@pytest.mark.parametrize("text", ["", "nonsense\n", "{}\n", '{"ts": null}\n' * 3])
+def test_a_file_in_which_nothing_can_be_judged_is_no_proof_of_anything(config: Path, text: str) -> None:
+    log = config.parent / "access.jsonl"
+    log.write_text(text)
+    outcome = CliRunner().invoke(replay, [str(log), "--against", str(config)])
+    assert (outcome.exit_code, outcome.stdout) == (4, "")
+    assert "access.jsonl holds no request that can be judged: is it an access log?\n" in outcome.stderr
+
+
 def test_a_bad_configuration_is_told_as_check_tells_it(config: Path) -> None:
     config.write_text("routes: []\n", encoding="utf-8")
     assert run(config, [CALLED]).exit_code == 3
