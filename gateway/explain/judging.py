@@ -18,13 +18,13 @@ from gateway.policy.denial import Denial, Reason
 from gateway.policy.model import BearerToken, RequestHead, Route, TrustedIssuer
 from gateway.policy.token_from import as_authorization
 from gateway.rules import Judgement, judge, without_key
+from gateway.sources import Sources
 from gateway.tokens.compact import CompactToken, read_compact
 from gateway.tokens.introspection import Unclear, UnknownToken, judge_answer
 from gateway.tokens.introspector import Introspector
 from gateway.tokens.key_source import KeySource
 from gateway.tokens.keys import KeySet
 from gateway.tokens.proof import ProofTerms
-from gateway.tokens.revocations import RevocationFeed
 from gateway.tokens.verifier import Keys, TokenVerifier, VerifiedToken
 from gateway.tokens.verify import UnknownKey, by_iss, issuer_of, verify
 
@@ -169,7 +169,7 @@ async def judge_request(
                 if refusal is not None
                 else judge(head, _Sender(grounds, request), grounds.table, verifier, grounds.proofs(now), now)
             )
-        not_looked = await _ask(judgement, sources.feeds)
+        not_looked = await _ask(judgement, sources)
         if revoked:
             judgement = judge(head, _Sender(grounds, request), grounds.table, verifier, grounds.proofs(now), now)
     outcome = _settled(judgement.outcome, keys)
@@ -210,16 +210,22 @@ def _admit(
     return admitted if isinstance(admitted, Denial) else None
 
 
-async def _ask(judgement: Judgement, feeds: Mapping[str, RevocationFeed]) -> str | None:
+async def _ask(judgement: Judgement, sources: Sources) -> str | None:
     """Ask the token's issuer what it revoked; in words why that could not be, None where it answered."""
     token, outcome = judgement.token, judgement.outcome
     if token is None and not isinstance(outcome, UnknownKey):
         return "the token is refused anyway"
     name = outcome.issuer if isinstance(outcome, UnknownKey) else token.claims.issuer_name if token is not None else ""
-    if name not in feeds:
+    feed = sources.feeds.get(name)
+    if feed is None:
         return f"revocations is off for {name}"
-    await feeds[name].poll()
-    status = feeds[name].status
+    if feed.uri is None:
+        # The metadata that tells is read with the keys, which an opaque token does not need.
+        await sources.keys[name].refresh()
+        if (error := sources.keys[name].error) is not None:
+            return error
+    await feed.poll()
+    status = feed.status
     if status is None:
         return f"{name} has no feed of revocations"
     return status.error

@@ -11,10 +11,11 @@ from gateway.explain.judging import NoAnswer, NoKeys
 from .asked import OPAQUE, active, asking, http
 from .conftest import Start
 from .feed import Feed, hashed
+from .gate import PUBLISHED
 from .key_server import KeyServer
 from .minting import AUDIENCE, ISSUER, NOW, mint
 from .raw_client import request
-from .raw_upstream import RawUpstream, replies
+from .raw_upstream import RawUpstream, Visit, replies
 from .test_explained import ROUTES, Case, agree, judged, wire
 from .test_proofs import proof
 
@@ -85,6 +86,23 @@ async def test_an_opaque_token_that_a_feed_revoked_though_it_is_called_active(
     feed.revoke("jti", hash=hashed("c0ffee"))
     changes = asking(issuer) | {"routes": ROUTES}
     changes["issuer"] |= {"revocations": feed.url}
+    await agree(tmp_path, await start(**changes), opaque("token_revoked", "revocation", "not", "revoked"), changes)
+
+
+async def test_a_feed_that_the_issuer_s_metadata_names_is_looked_at_for_opaque_tokens(
+    start: Start, tmp_path: Path, issuer: RawUpstream, feed: Feed
+) -> None:
+    feed.revoke("jti", hash=hashed("c0ffee"))
+    base = f"http://127.0.0.1:{issuer.port}"
+    metadata = {"issuer": ISSUER, "jwks_uri": f"{base}/keys", "revocations_uri": feed.url}
+    pages = {b"/metadata": http(metadata), b"/keys": http(PUBLISHED)}
+
+    async def play(visit: Visit) -> None:
+        await replies(pages.get(visit.head.split()[1], http(active())))(visit)
+
+    issuer.play = play
+    changes = asking(issuer) | {"routes": ROUTES}
+    changes["issuer"] |= {"metadata": f"{base}/metadata", "jwks_file": None, "revocations": None}
     await agree(tmp_path, await start(**changes), opaque("token_revoked", "revocation", "not", "revoked"), changes)
 
 
