@@ -219,11 +219,12 @@ async def _ask(judgement: Judgement, sources: Sources) -> str | None:
     feed = sources.feeds.get(name)
     if feed is None:
         return f"revocations is off for {name}"
-    if feed.uri is None:
+    keys = sources.keys[name]
+    if feed.uri is None and keys.status.attempted_at is None:
         # The metadata that tells is read with the keys, which an opaque token does not need.
-        await sources.keys[name].refresh()
-        if (error := sources.keys[name].error) is not None:
-            return error
+        await keys.refresh()
+        if keys.error is not None:
+            return keys.error
     await feed.poll()
     status = feed.status
     if status is None:
