@@ -11,6 +11,7 @@ import argparse
 import sys
 import tempfile
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.progress import Progress
@@ -44,16 +45,29 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="rounds of all proxies (5)")
     parser.add_argument("--seconds", type=int, default=5, help="seconds of each load (5)")
-    parser.add_argument("--peers", default=",".join(peer.name for peer in proxies.PEERS), help="names, with commas")
-    parser.add_argument("--loads", default=",".join(LOADS.values()), help="hot, rotating, new")
+    names = [peer.name for peer in proxies.PEERS]
+    parser.add_argument("--peers", type=_some_of(names), default=names, help=f"{', '.join(names)}; with commas")
+    loads = list(LOADS.values())
+    parser.add_argument("--loads", type=_some_of(loads), default=loads, help=f"{', '.join(loads)}; with commas")
     parser.add_argument("--write", type=Path, help="page that the table is put on, such as docs/performance.md")
     return parser.parse_args()
 
 
+def _some_of(known: list[str]) -> Callable[[str], list[str]]:
+    def read(text: str) -> list[str]:
+        asked = text.split(",")
+        for one in asked:
+            if one not in known:
+                raise argparse.ArgumentTypeError(f"{one!r} is none of {', '.join(known)}")
+        return asked
+
+    return read
+
+
 def measure(folder: Path, options: argparse.Namespace) -> report.Results:
     """All rounds of all proxies under all loads."""
-    peers = [peer for peer in proxies.PEERS if peer.name in options.peers.split(",")]
-    loads = {name: field for name, field in LOADS.items() if field in options.loads.split(",")}
+    peers = [peer for peer in proxies.PEERS if peer.name in options.peers]
+    loads = {name: field for name, field in LOADS.items() if field in options.loads}
     results: defaultdict[tuple[str, str], list[Measurement]] = defaultdict(list)
     with Progress(disable=not sys.stderr.isatty(), transient=True) as progress:
         task = progress.add_task("making tokens", total=options.rounds * len(peers) * len(loads))
