@@ -1,4 +1,4 @@
-"""docs/configuration.md names every key with its default, and its examples load."""
+"""docs/configuration.md names every key with its default and shows it in an example, and its examples load."""
 
 import re
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -102,6 +103,39 @@ def test_the_walk_reaches_aliases_and_nested_sections() -> None:
     }
 
 
+def used(content: Any, known: set[str], prefix: str = "") -> Iterator[str]:
+    """The known keys that a file's content holds, as the page spells them."""
+    if isinstance(content, list):
+        for item in content:
+            yield from used(item, known, prefix)
+    elif isinstance(content, dict):
+        for key in known & {prefix + str(name) for name in content}:
+            yield key
+            value, below = content[key.removeprefix(prefix)], PLACEHOLDERS.get(key, key)
+            by_name = below != key and not below.endswith("[]")
+            yield from used(list(value.values()) if by_name else value, known, f"{below}.")
+
+
+def shown(file: str) -> set[str]:
+    """The keys that some example of the page holds; a case may also be shown where files of cases are described."""
+    known = {key for key, _ in keys(FILES[file])}
+    pages = ["configuration.md", *(["testing-rules.md"] if file == "config/gateway.yaml" else [])]
+    found = [example for page in pages for example in examples(read(page), "yaml")]
+    own = [example for example in found if is_issuers(example) == (file == "config/issuer.yaml")]
+    return {key for example in own for key in used(yaml.safe_load(example), known)}
+
+
+def is_issuers(example: str) -> bool:
+    """Whether an example is of the issuer's file."""
+    return re.search(r"^clients:", example, re.MULTILINE) is not None
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_key_stands_in_an_example(file: str) -> None:
+    missing = {key for key, _ in keys(FILES[file])} - shown(file)
+    assert not missing, f"docs/configuration.md: show in an example: {', '.join(sorted(missing))}"
+
+
 def completed(example: str) -> str:
     """A part of gateway.yaml, with the sections that it leaves out."""
     present = set(re.findall(r"^(\w+):", example, re.MULTILINE))
@@ -118,13 +152,17 @@ EXAMPLES = [
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_every_example_loads(example: str, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
-    secret.write_text("a secret\n")
+    secret.write_text("a secret that is long enough for HMAC\n")
     text = re.sub(r"\$\{file:[^}]+\}", f"${{file:{secret}}}", example)
+    for number, pattern in enumerate(re.findall(r"include: (\S+)", text)):
+        included = tmp_path / pattern.replace("*", "one")
+        included.parent.mkdir(exist_ok=True)
+        included.write_text(f"routes: [{{id: r{number}, path: /r{number}, scopes: [read], upstream: maintenance}}]\n")
     found: object
-    if re.search(r"^clients:", text, re.MULTILINE):
+    if is_issuers(text):
         found = parse_issuer(text, "example", {})
     else:
-        found = parse_gateway(completed(text), "example", {})
+        found = parse_gateway(completed(text), str(tmp_path / "gateway.yaml"), {})
     assert not isinstance(found, list), "\n".join(map(str, found))
 
 
