@@ -208,6 +208,7 @@ class Denial:
         check: of the token or its proof that failed, "" where it was none.
         expected: by that check.
         found: by that check, shortened; not verified where the signature was not.
+        retry_after: seconds for Retry-After, where they are known better than the reason's own.
         scopes_required: what the route demands, for the challenge (RFC 6750 §3).
         scopes_missing: those of them that the token lacks.
         allow: the methods that the path takes (405).
@@ -233,6 +234,7 @@ class Denial:
     check: str = ""
     expected: str = ""
     found: str = ""
+    retry_after: int | None = None
 
     @property
     def keeps_out(self) -> bool:
@@ -311,6 +313,7 @@ def refuse(denial: Denial, realm: str, request_id: str, metadata: str | None = N
         fields.append((b"DPoP-Nonce", denial.nonce.encode()))
     if denial.reason is Reason.METHOD_NOT_ALLOWED:
         fields.append((b"Allow", ", ".join(denial.allow).encode()))
-    if meaning.retry_after is not None:
-        fields.append((b"Retry-After", str(meaning.retry_after).encode()))
+    wait = meaning.retry_after if denial.retry_after is None else denial.retry_after
+    if wait is not None:
+        fields.append((b"Retry-After", str(wait).encode()))
     return Refusal(meaning.status, tuple(fields), body)

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 from gateway.policy.circumstances import Hours, Network
 from gateway.policy.paths import Oddity
+from gateway.policy.rates import RateLimit
 from gateway.policy.scopes import ScopeGroup, ScopeMatch, granting, named
 
 
@@ -316,6 +317,7 @@ class Route:
         allow_in_path: doubtful forms that this route accepts.
         websocket: None where nothing may be upgraded.
         max_body: bytes of a request's body at most; None for any number.
+        rate_limits: how often one caller may call, all of them.
         token_kept: what is taken out of the fields that go on; None where nothing has to be, Authorization being none.
     """
 
@@ -329,6 +331,7 @@ class Route:
     websocket: WebSocketTerms | None = None
     max_body: int | None = None
     hosts: tuple[str, ...] = ()
+    rate_limits: tuple[RateLimit, ...] = ()
     token_kept: TokenFrom | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

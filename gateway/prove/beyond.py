@@ -17,7 +17,10 @@ _RULE = frozenset(
     }
 )
 _ROUTE = frozenset(
-    {"id", "path", "methods", "rule", "upstream", "forward_token", "allow_in_path", "websocket", "max_body", "hosts"}
+    {
+        *("id", "path", "methods", "rule", "upstream", "forward_token", "allow_in_path", "websocket", "max_body"),
+        *("hosts", "rate_limits"),
+    }
 )
 _ISSUER = frozenset({"name", "issuer", "audiences", "client_claims", "scope_claims", "scope_prefix", "kept_claims"})
 _READ_ELSEWHERE = frozenset(
@@ -25,7 +28,7 @@ _READ_ELSEWHERE = frozenset(
 )
 """Claims that mean something on their own: a token can't be given any value there."""
 
-NOT_OF_HEADS = ("websocket", "max_body")
+NOT_OF_HEADS = ("websocket", "max_body", "rate_limits")
 """What of a route concerns more than a request's head, which is all that is compared."""
 
 

@@ -1,0 +1,1 @@
+"""How often callers have called, and whether they may once more."""
