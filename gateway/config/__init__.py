@@ -6,7 +6,7 @@
 """
 
 from gateway.config.binding import MisplacedError, Section, bind, load, nearest
-from gateway.config.errors import ConfigError, Path, dotted
+from gateway.config.errors import ConfigError, Path, Position, dotted
 from gateway.config.fields import (
     Address,
     ByteSize,
@@ -19,7 +19,7 @@ from gateway.config.fields import (
     shown,
     written,
 )
-from gateway.config.reading import Document, Position, decode, read_file, read_yaml
+from gateway.config.reading import Document, decode, read_file, read_yaml
 from gateway.config.substitution import secret_files, substitute
 from gateway.host_port import HostPort
 

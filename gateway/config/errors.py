@@ -11,6 +11,14 @@ _PLAIN_KEY = re.compile(r"[\w-]+")
 
 
 @dataclass(frozen=True, slots=True)
+class Position:
+    """A place in a file; both count from 1."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigError:
     """One fault of a configuration file. Line and column count from 1; key is "" for the whole file."""
 

@@ -14,30 +14,17 @@ from pathlib import Path as FilePath
 from typing import Any, NamedTuple
 
 import yaml
-from yaml.composer import Composer
-from yaml.parser import Parser
-from yaml.reader import Reader, ReaderError
-from yaml.resolver import BaseResolver
-from yaml.scanner import Scanner
 
-from gateway.config.errors import ConfigError, Path, dotted, in_file_order
+from gateway.config.composing import compose, marked, position
+from gateway.config.errors import ConfigError, Path, Position, dotted, in_file_order
 from gateway.config.scalars import Scalar, resolve_plain
 
 MOST_BYTES = 1 << 20
-MOST_DEPTH = 32
 MOST_ALIASED = 2_000
 """Nodes that aliases may repeat in one file: ample for shared lists, far below a billion laughs."""
 
 _YAML_TAGS = "tag:yaml.org,2002:"
 UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """A place in a file; both count from 1."""
-
-    line: int
-    column: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +139,7 @@ def decode(raw: bytes, file: str) -> str | ConfigError:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        place = _position(raw[: error.start].decode("utf-8"))
+        place = position(raw[: error.start].decode("utf-8"))
         return ConfigError(
             file, place.line, place.column, "", f"byte 0x{raw[error.start]:02x} is not UTF-8: save as UTF-8"
         )
@@ -168,86 +155,12 @@ def examine(text: str, file: str) -> tuple[Document | None, list[ConfigError]]:
     """Like `read_yaml`, and yields what could be read beside the errors, for further checks in the same go."""
     if len(text) > MOST_BYTES:
         return None, [ConfigError(file, 1, 1, "", f"is larger than {MOST_BYTES >> 20} MiB: no configuration is")]
-    root = _compose(text, file)
+    root = compose(text, file)
     if isinstance(root, ConfigError):
         return None, [root]
     builder = _Builder(file)
     data = builder.build(root, ())
     return Document(file, data, builder.keys, builder.values), builder.errors
-
-
-class _TooDeepError(yaml.MarkedYAMLError):
-    """Nested beyond what any configuration needs."""
-
-
-class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
-    """PyYAML's reading down to nodes. No constructor: nothing of ours is built by a tag."""
-
-    def __init__(self, text: str) -> None:
-        Reader.__init__(self, text)
-        Scanner.__init__(self)
-        Parser.__init__(self)
-        Composer.__init__(self)
-        BaseResolver.__init__(self)
-        self._depth = 0
-
-    def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
-        """Only called where the file gives no tag: `plain` where a scalar bears no quotes."""
-        del value
-        return "plain" if kind is yaml.ScalarNode and implicit[0] else "untagged"
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        """Compose with a bound on the depth, which PyYAML leaves to Python's stack."""
-        self._depth += 1
-        if self._depth > MOST_DEPTH:
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # the stubs leave it open
-            raise _TooDeepError(None, None, f"nested more than {MOST_DEPTH} deep", mark)
-        node = super().compose_node(parent, index)
-        self._depth -= 1
-        return node
-
-
-def _compose(text: str, file: str) -> yaml.Node | ConfigError:
-    try:
-        loader = _Loader(text)
-    except ReaderError as error:
-        place = _position(text[: error.position])
-        shown = f"U+{error.character:04X}" if isinstance(error.character, int) else "a byte"
-        return ConfigError(file, place.line, place.column, "", f"control character {shown}: remove it")
-    try:
-        root = loader.get_single_node()
-    except yaml.MarkedYAMLError as error:
-        place = _marked(error.problem_mark or error.context_mark)
-        return ConfigError(file, place.line, place.column, "", _syntax(error))
-    except (ValueError, OverflowError):
-        # PyYAML turns `\U00110000` and the digits of %YAML into numbers without a check.
-        place = _marked(loader.get_mark())
-        return ConfigError(file, place.line, place.column, "", "an escape or number here is outside what YAML allows")
-    if root is None:
-        return ConfigError(file, 1, 1, "", "the file is empty")
-    return root
-
-
-def _syntax(error: yaml.MarkedYAMLError) -> str:
-    problem = error.problem or "cannot be read as YAML"
-    if "'\\t'" in problem:
-        return "a tab cannot indent or start a value: use spaces"
-    if "but found another document" in problem:
-        return "a second document starts here: keep one document in a file, without `---` between parts"
-    if "could not determine a constructor" in problem or "tag handle" in problem:
-        return "tags are not read: remove it"
-    if isinstance(error, _TooDeepError):
-        return problem
-    return f"not YAML: {problem}" + (f" {error.context}" if error.context else "")
-
-
-def _position(before: str) -> Position:
-    lines = re.split("\r\n|[\n\r\x85\u2028\u2029]", before)
-    return Position(len(lines), len(lines[-1]) + 1)
-
-
-def _marked(mark: yaml.Mark | None) -> Position:
-    return Position(mark.line + 1, mark.column + 1) if mark else Position(1, 1)
 
 
 class _Builder:
@@ -264,7 +177,7 @@ class _Builder:
 
     def build(self, node: yaml.Node, path: Path) -> Any:
         """The value of one node and all beneath it."""
-        self.values[path] = _marked(node.start_mark)
+        self.values[path] = marked(node.start_mark)
         if not self._bounded(node, path):
             return None
         if node.tag not in ("plain", "untagged"):
@@ -315,7 +228,7 @@ class _Builder:
             if key in first:
                 self._fault(key_node, (*path, key), f"is written twice, first on line {first[key].line}: keep one")
                 continue
-            first[key] = self.keys[*path, key] = _marked(key_node.start_mark)
+            first[key] = self.keys[*path, key] = marked(key_node.start_mark)
             yield key, value_node
 
     def _key(self, node: yaml.Node, path: Path) -> str | None:
@@ -336,5 +249,5 @@ class _Builder:
         return None
 
     def _fault(self, node: yaml.Node, path: Path, message: str) -> None:
-        place = _marked(node.start_mark)
+        place = marked(node.start_mark)
         self.errors.append(ConfigError(self._file, place.line, place.column, dotted(path), message))
