@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from gateway.build_rule import claims_named, rule
+from gateway.config.cors_section import CorsConfig
 from gateway.config.credentials import CredentialsConfig, IssuerTlsConfig
 from gateway.config.gateway_file import GatewayConfig, Limits, TlsConfig
 from gateway.config.issuer_section import IssuerConfig
@@ -15,7 +16,9 @@ from gateway.config.upstream_section import EjectionConfig, HealthCheckConfig, U
 from gateway.downstream.parties import ClientLimits
 from gateway.own_credentials import AssertionSettings, CredentialsSettings
 from gateway.plan import IntrospectionPlan, IssuerPlan, KeysFile, NoKeysPlan, Plan, ProofPlan, UpstreamPlan
+from gateway.policy.cors import Cors
 from gateway.policy.model import Route, TrustedIssuer, WebSocketTerms
+from gateway.policy.path_rewrite import PathRewrite
 from gateway.policy.routes import METHODS
 from gateway.tls import ClientFiles, ServerFiles
 from gateway.tokens.introspector import IntrospectionSettings
@@ -157,7 +160,7 @@ def trusted_issuer(name: str, whole: GatewayConfig) -> TrustedIssuer:
 
 def route(config: RouteConfig, issuers: Mapping[str, IssuerConfig]) -> Route:
     """A route, as the policy knows it."""
-    websocket = config.websocket
+    websocket, rewrite = config.websocket, config.rewrite
     return Route(
         id=config.id,
         path=config.path,
@@ -168,8 +171,16 @@ def route(config: RouteConfig, issuers: Mapping[str, IssuerConfig]) -> Route:
         forward_token=config.forward_token,
         allow_in_path=frozenset(config.allow_in_path),
         max_body=config.max_body,
+        rewrite=None if rewrite is None else PathRewrite(rewrite.prefix, rewrite.to),
+        fields=config.fields or (),
+        cors=None if config.cors is None else cors(config.cors),
         websocket=None if websocket is None else WebSocketTerms(websocket.idle_timeout, websocket.end_at_expiry),
     )
+
+
+def cors(config: CorsConfig) -> Cors:
+    """What pages of other origins may do; browsers count in whole seconds."""
+    return Cors(config.origins, config.headers, config.expose, config.credentials, int(config.max_age))
 
 
 def server_files(config: TlsConfig, base: Path) -> ServerFiles:

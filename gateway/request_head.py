@@ -7,7 +7,7 @@ from typing import Protocol
 from gateway.downstream.connection import ClientConnection
 from gateway.policy.forwarding import forwarding_lines
 from gateway.policy.headers import Kind, ReceivedHead, field_lines, identity_lines
-from gateway.policy.model import Route
+from gateway.policy.model import RequestHead, Route
 from gateway.policy.token_from import without_token
 from gateway.policy.trailers import announcement
 from gateway.rules import Judgement, Rules
@@ -61,19 +61,28 @@ def request_head(request: Forwarded, host_line: bytes, upgrade: bytes) -> bytes:
     received, judgement, upstream = request.received, request.judgement, request.upstream
     if received is None or judgement.route is None or upstream is None:
         raise RuntimeError("a request is forwarded only after it was allowed")
-    head, kept = received.head, judgement.route.token_kept
+    head, route = received.head, judgement.route
+    target, fields = (head.target, received.end_to_end) if not route.alters_head else _altered(head, route)
     preserve_host = upstream.settings.preserve_host and head.host
     return b"%b %b HTTP/1.1\r\n%b%b%b%b%b%b%b\r\n" % (
         head.method.encode(),
-        head.target.encode("ascii"),
+        target.encode("ascii"),
         f"Host: {head.host}\r\n".encode() if preserve_host else host_line,
         _NOBODY if judgement.token is None else judgement.token.identity,
-        received.end_to_end if kept is None else field_lines(without_token(head.fields, kept)),
+        fields,
         _forwarding(request, received),
         _trace(request, received),
-        _special_lines(request, received, judgement.route),
+        _special_lines(request, received, route),
         upgrade,
     )
+
+
+def _altered(head: RequestHead, route: Route) -> tuple[str, bytes]:
+    """The target and the end-to-end fields, where the route has them go on otherwise than they came."""
+    fields = head.fields if route.token_kept is None else without_token(head.fields, route.token_kept)
+    if route.rewrite is None:
+        return head.target, field_lines(fields)
+    return route.rewrite.apply(head.target), field_lines(fields) + route.rewrite.field_line
 
 
 def _special_lines(request: Forwarded, received: ReceivedHead, route: Route) -> bytes:

@@ -8,14 +8,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.config.binding import nearest
+from gateway.config.cors_section import cors_faults
 from gateway.config.errors import ConfigError, Path, in_file_order
 from gateway.config.fields import host_port
 from gateway.config.gateway_fields import DEFAULT_ADDRESSES, is_loopback, route_hosts
+from gateway.config.match_fields import route_fields
 from gateway.config.reading import Document
 from gateway.config.redaction import masked
 from gateway.config.route_demands import demand_faults
+from gateway.config.route_way import way_faults
 from gateway.config.shadowing import Reach, Reaches
 from gateway.host_port import HostPort
+from gateway.policy.fields import spelling
 from gateway.policy.routes import METHODS, parse_template
 
 Fault = tuple[Path, str]
@@ -114,15 +118,18 @@ def _upstreams(root: Mapping[str, Any]) -> Iterator[Fault]:
 
 def _routes(document: Document, root: Mapping[str, Any]) -> Iterator[Fault]:
     first: dict[str, Path] = {}
-    earlier = Reaches()
+    earlier, tokens_in = Reaches(), _fields_of_tokens(root)
     for index, route in items(root, "routes"):
         path: Path = ("routes", index)
         name = route.get("id")
         if isinstance(name, str) and first.setdefault(name, path) != path:
             yield (*path, "id"), f"is the same as that of {document.named(first[name])}: each route needs its own"
         yield from demand_faults(mapping(root.get("issuers")), path, route)
+        yield from way_faults(path, route)
+        yield from cors_faults(path, route)
         yield from _names(root, path, route)
         yield from _one_is_asked(root, path, route)
+        yield from _fields(path, route, tokens_in)
         yield from _shadow(path, route, earlier)
 
 
@@ -153,6 +160,26 @@ def _one_is_asked(root: Mapping[str, Any], path: Path, route: Mapping[str, Any])
         yield place, f"an opaque token could be of {' or '.join(asked)}, and does not say so: {remedy}"
 
 
+def _fields_of_tokens(root: Mapping[str, Any]) -> dict[str, str]:
+    """The fields beside Authorization that tokens come in, in the spelling of servers, each with a route."""
+    found: dict[str, str] = {}
+    for index, route in items(root, "routes"):
+        place, name = mapping(route.get("token_from")), repr(route.get("id", f"routes[{index}]"))
+        if isinstance(place.get("header"), str):
+            found.setdefault(spelling(place["header"]), name)
+        elif "cookie" in place:
+            found.setdefault("cookie", name)
+    return found
+
+
+def _fields(path: Path, route: Mapping[str, Any], tokens_in: Mapping[str, str]) -> Iterator[Fault]:
+    """Which route it is, is known before a token is looked for."""
+    for field in mapping(route.get("fields")):
+        if isinstance(field, str) and spelling(field) in tokens_in:
+            taking = tokens_in[spelling(field)]
+            yield (*path, "fields", field), f"holds the token of route {taking}: tell the routes apart by another field"
+
+
 def _shadow(path: Path, route: Mapping[str, Any], earlier: Reaches) -> Iterator[Fault]:
     """The first match wins: a route that earlier ones cover never takes a request."""
     template, methods = route.get("path"), route.get("methods", list(METHODS))
@@ -163,7 +190,8 @@ def _shadow(path: Path, route: Mapping[str, Any], earlier: Reaches) -> Iterator[
     name = repr(route.get("id", f"routes[{path[1]}]"))
     try:
         hosts = route_hosts(route["host"]) if "host" in route else ()
-        reach = Reach(name, parse_template(template), frozenset(methods), hosts)
+        fields = route_fields(route["fields"]) if "fields" in route else ()
+        reach = Reach(name, parse_template(template), frozenset(methods), hosts, fields)
     except ValueError:
         return
     covering = earlier.covering(reach)

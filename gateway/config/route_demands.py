@@ -12,13 +12,16 @@ from gateway.policy.routes import Literal, Rest, parse_template
 
 Fault = tuple[Path, str]
 
-OF_TOKENS = ("scopes", "scope_match", "clients", "claims", "issuers", "require_proof", "acr", "max_age", "token_from")
+OF_TOKENS = (
+    *("scopes", "scope_match", "clients", "claims", "issuers", "require_proof", "acr", "max_age", "token_from"),
+    "grace_clients",
+)
 """Keys that say something of a token, so that one has to be there."""
 
 WHO = ("scopes", "clients", "claims")
 """Keys of which one at least says who may enter."""
 
-OF_THE_WAY = ("networks", "hours", "upstream", "forward_token", "websocket", "max_body")
+OF_THE_WAY = ("networks", "hours", "upstream", "forward_token", "websocket", "max_body", "mode", "rewrite", "cors")
 """Keys that say from where and when a request comes, and how it goes on."""
 
 _NOTHING_SAID = "says neither scopes nor public: true: list the scopes that a token must carry, or write public: true"
@@ -49,23 +52,42 @@ def demand_faults(issuers: Mapping[str, Any], path: Path, route: Mapping[str, An
         yield path, "demands a token, but no issuer is trusted: add one under issuers"
     if not public and "scope_match" in route and "scopes" not in route:
         yield (*path, "scope_match"), "has no effect without scopes: list some, or remove scope_match"
-    yield from _clients(issuers, path, route)
+    for key in ("clients", "grace_clients"):
+        yield from _clients(issuers, path, route, key)
+    yield from _grace(path, route, public=public)
     yield from _variables(path, route)
     if not public and "token_from" in route and route.get("require_proof") == "dpop":
         remedy = "remove token_from, or demand mtls"
         yield (*path, "token_from"), f"DPoP tokens come in Authorization only (RFC 9449 §7.1): {remedy}"
 
 
-def _clients(issuers: Mapping[str, Any], path: Path, route: Mapping[str, Any]) -> Iterator[Fault]:
+def _clients(issuers: Mapping[str, Any], path: Path, route: Mapping[str, Any], key: str) -> Iterator[Fault]:
     """A client id is an issuer's own: another issuer may call another client so."""
-    clients, named = route.get("clients"), route.get("issuers")
+    clients, named = route.get(key), route.get("issuers")
     taken = [name for name in (named if isinstance(named, list) else issuers) if isinstance(name, str)]
     if isinstance(clients, list) and len(taken) > 1:
         remedy = f"write {{{taken[0]}: [...], {taken[1]}: [...]}}, or take one issuer's tokens only (issuers)"
-        yield (*path, "clients"), f"a client id means nothing without its issuer, and several are taken here: {remedy}"
+        yield (*path, key), f"a client id means nothing without its issuer, and several are taken here: {remedy}"
     for name in clients if isinstance(clients, dict) else ():
         if name not in taken:
-            yield (*path, "clients", name), f"{name!r} is no issuer of this route: {nearest(name, taken, 'they')}"
+            yield (*path, key, name), f"{name!r} is no issuer of this route: {nearest(name, taken, 'they')}"
+
+
+def _grace(path: Path, route: Mapping[str, Any], *, public: bool) -> Iterator[Fault]:
+    """Grace is for clients that are named, and they for a grace."""
+    if not is_grace(route.get("mode")):
+        if "grace_clients" in route and not public:
+            remedy = "write mode: grace until DATE, or remove grace_clients"
+            yield (*path, "grace_clients"), f"has no effect without a grace: {remedy}"
+    elif public:
+        yield (*path, "mode"), "has no effect on a public route, which knows no client: remove mode"
+    elif "grace_clients" not in route:
+        yield (*path, "mode"), "needs grace_clients: list the clients that enter until then"
+
+
+def is_grace(mode: Any) -> bool:
+    """Whether a route's mode is a grace, readable or not."""
+    return isinstance(mode, str) and mode.startswith("grace")
 
 
 def _variables(path: Path, route: Mapping[str, Any]) -> Iterator[Fault]:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from gateway.config.binding import MisplacedError, Section
+from gateway.config.cors_section import CorsConfig
 from gateway.config.demand_fields import HOURS_SCHEMA, Clients, Day, ScopeTerm, Times, Zone, hours_as_mapping
 from gateway.config.fields import ByteSize, Duration, Name, Text, Timeout, written
 from gateway.config.gateway_fields import (
@@ -22,6 +23,9 @@ from gateway.config.gateway_fields import (
     scopes_as_mapping,
     websocket_as_mapping,
 )
+from gateway.config.match_fields import Fields
+from gateway.config.mode_fields import RouteMode
+from gateway.config.route_way import RewriteConfig
 from gateway.policy.circumstances import DAYS
 
 ScopeTerms = Annotated[tuple[ScopeTerm, ...], Field(min_length=1), AfterValidator(each_once)]
@@ -130,6 +134,23 @@ class RouteConfig(Section):
     )
     max_body: ByteSize | None = Field(
         default=None, description="Most bytes of a request's body; by default any number, since bodies are streamed."
+    )
+    fields: Fields | None = Field(
+        default=None,
+        description="What fields of the request have to be: a value, a list of them, true (any) or false (not there).",
+    )
+
+    mode: RouteMode = written("enforce", "What becomes of refusals: enforce, shadow, or grace until DATE.")
+    grace_clients: Clients | None = Field(
+        default=None, description="Clients that still enter until the date of mode: grace, in the form of clients."
+    )
+
+    rewrite: RewriteConfig | None = Field(
+        default=None, description="Let paths go on with another beginning: {prefix: /maintenance, to: /v2}."
+    )
+
+    cors: CorsConfig | None = Field(
+        default=None, description="What pages of other origins may do here; preflights are then answered by the gateway."
     )
 
     @model_validator(mode="after")

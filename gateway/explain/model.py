@@ -76,6 +76,7 @@ class Verdict:
     Attributes:
         allowed: whether the request goes on.
         upstream: where to, None for a refusal.
+        goes_on: what it gets otherwise than it came, as far as the route says so.
         status: of the refusal; None where the upstream answers.
         reason: its slug.
         title: its summary.
@@ -92,6 +93,7 @@ class Verdict:
     hint: str = ""
     detail: str = ""
     fields: tuple[tuple[str, str], ...] = ()
+    goes_on: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

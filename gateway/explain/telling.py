@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from gateway.config.gateway_file import GatewayConfig
 from gateway.explain.demand_remedies import evidence_of
 from gateway.explain.demanding import demand_facts
+from gateway.explain.going_on import going_on
 from gateway.explain.introspected import introspected_facts
 from gateway.explain.judging import Findings, taken
 from gateway.explain.model import Candidate, Explanation, Fact, Mark, Scopes, Step, Verdict
 from gateway.explain.proving import failed_proof, proving
 from gateway.explain.remedies import changes
+from gateway.explain.targets import fields_missed
 from gateway.explain.verifying import verify_facts
 from gateway.explain.words import shown
 from gateway.policy.decision import Allow, describe_scopes
@@ -66,6 +68,8 @@ def _why(route: Route, head: RequestHead, findings: Findings, *, fits: bool) -> 
         return f"fits, too, but {findings.route.id} comes first" if findings.route else "fits, too"
     if alone.reason is Reason.METHOD_NOT_ALLOWED:
         return f"the path fits, but it takes {', '.join(alone.allow)}"
+    if alone.reason is Reason.NO_ROUTE:
+        return f"the path fits, but it takes {fields_missed(route, head)}"
     return alone.detail
 
 
@@ -178,7 +182,8 @@ def _destination(config: GatewayConfig, route: Route | None) -> str:
 def _verdict(findings: Findings) -> Verdict:
     outcome, route = findings.outcome, findings.route
     if isinstance(outcome, Allow):
-        return Verdict(allowed=True, upstream=_destination(findings.grounds.config, route))
+        destination = _destination(findings.grounds.config, route)
+        return Verdict(allowed=True, upstream=destination, goes_on=tuple(going_on(findings)))
     refusal = refuse(outcome, findings.grounds.config.realm, "")
     fields = [(name.decode(), value.decode()) for name, value in refusal.fields if name in _ANSWER_FIELDS]
     meaning = outcome.meaning

@@ -122,12 +122,18 @@ def _facts(step: Step, signs: dict[Mark, str]) -> Table:
 def _verdict(verdict: Verdict) -> Iterator[RenderableType]:
     if verdict.allowed:
         yield Text.assemble(("allowed", "bold green"), f"  it goes on to {verdict.upstream}")
+        yield from _named(verdict.goes_on)
         return
     yield Text.assemble((f"{verdict.status} {verdict.reason}", "bold red"), f"  {verdict.title}")
-    grid = _grid(2)
-    for name, value in (*verdict.fields, ("hint", verdict.hint)):
-        grid.add_row(Text(name, "dim"), Text(value))
-    yield Padding(grid, (0, 0, 0, 4), expand=False)
+    yield from _named((*verdict.fields, ("hint", verdict.hint)))
+
+
+def _named(values: tuple[tuple[str, str], ...]) -> Iterator[RenderableType]:
+    if values:
+        grid = _grid(2)
+        for name, value in values:
+            grid.add_row(Text(name, "dim"), Text(value))
+        yield Padding(grid, (0, 0, 0, 4), expand=False)
 
 
 def _changes(explanation: Explanation) -> Table:
@@ -145,7 +151,7 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
     facts = asdict(explanation)
     request = {name: facts.pop(name) for name in ("method", "path", "query_keys")}
     verdict = facts.pop("verdict")
-    verdict["fields"] = dict(verdict["fields"])
+    verdict["fields"], verdict["goes_on"] = dict(verdict["fields"]), dict(verdict["goes_on"])
     return {
         "allowed": verdict["allowed"],
         "request": request,

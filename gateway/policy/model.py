@@ -8,6 +8,10 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from gateway.policy.circumstances import Hours, Network
+from gateway.policy.cors import Cors
+from gateway.policy.fields import FieldCondition
+from gateway.policy.modes import ENFORCE, Mode
+from gateway.policy.path_rewrite import PathRewrite
 from gateway.policy.paths import Oddity
 from gateway.policy.rates import RateLimit
 from gateway.policy.scopes import ScopeGroup, ScopeMatch, granting, named
@@ -18,7 +22,7 @@ class RequestHead(NamedTuple):
 
     Attributes:
         method: as received; methods are case-sensitive (RFC 9110 §9.1).
-        target: the request target as received, and as it will be forwarded.
+        target: the request target as received; it goes on like that, but for what the route's `rewrite` replaces.
         path: its canonical path, for matching.
         query: all after the first `?`.
         oddities: forms of the path that only a route that names them accepts.
@@ -231,6 +235,7 @@ class Rule:
         conditions: on claims, all of which hold.
         networks: from which requests are taken; none for any.
         hours: at which requests are taken; None for any.
+        mode: how a refusal is taken.
         nested: further scopes, every one of the groups.
         scope_match: which scopes of a token grant those that are demanded.
         scopes_named: every scope of those lists and groups, each once.
@@ -258,6 +263,7 @@ class Rule:
     scope_match: ScopeMatch = "exact"
     networks: tuple[Network, ...] = ()
     hours: Hours | None = None
+    mode: Mode = ENFORCE
     scopes_named: tuple[str, ...] = field(init=False, repr=False)
     compares_plainly: bool = field(init=False, repr=False)
     takes_token: bool = field(init=False, repr=False)
@@ -317,8 +323,12 @@ class Route:
         allow_in_path: doubtful forms that this route accepts.
         websocket: None where nothing may be upgraded.
         max_body: bytes of a request's body at most; None for any number.
+        fields: what fields of the request have to be, all of them.
+        rewrite: with what its paths begin when they go on; None where they go on as they came.
+        cors: what pages of other origins may do; None where the upstream tells them.
         rate_limits: how often one caller may call, all of them.
         token_kept: what is taken out of the fields that go on; None where nothing has to be, Authorization being none.
+        alters_head: whether something of target and fields goes on otherwise than for all routes.
     """
 
     id: str
@@ -331,8 +341,17 @@ class Route:
     websocket: WebSocketTerms | None = None
     max_body: int | None = None
     hosts: tuple[str, ...] = ()
+    fields: tuple[FieldCondition, ...] = ()
+    rewrite: PathRewrite | None = None
+    cors: Cors | None = None
     rate_limits: tuple[RateLimit, ...] = ()
     token_kept: TokenFrom | None = field(init=False, repr=False)
+    alters_head: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "token_kept", None if self.forward_token else self.rule.token_from)
+        object.__setattr__(self, "alters_head", self.token_kept is not None or self.rewrite is not None)
+
+    def destination(self, target: str) -> tuple[str, str]:
+        """To which upstream a request goes that this route lets in, and with which target."""
+        return self.upstream, target if self.rewrite is None else self.rewrite.apply(target)

@@ -7,7 +7,8 @@ from dataclasses import MISSING, Field, fields
 from typing import Any
 
 from gateway.policy.denial import Denial
-from gateway.policy.model import CLIENT_CLAIMS, SCOPE_CLAIMS, PathVariable, Route, Rule, TrustedIssuer
+from gateway.policy.fields import spelling
+from gateway.policy.model import CLIENT_CLAIMS, SCOPE_CLAIMS, PathVariable, Route, Rule, TokenFrom, TrustedIssuer
 from gateway.prove.scope_sets import has_too_many
 
 _RULE = frozenset(
@@ -19,7 +20,7 @@ _RULE = frozenset(
 _ROUTE = frozenset(
     {
         *("id", "path", "methods", "rule", "upstream", "forward_token", "allow_in_path", "websocket", "max_body"),
-        *("hosts", "rate_limits"),
+        *("hosts", "fields", "rewrite", "rate_limits"),
     }
 )
 _ISSUER = frozenset({"name", "issuer", "audiences", "client_claims", "scope_claims", "scope_prefix", "kept_claims"})
@@ -27,6 +28,9 @@ _READ_ELSEWHERE = frozenset(
     {"iss", "aud", "exp", "nbf", "iat", "cnf", "acr", "auth_time", "jti", *CLIENT_CLAIMS, *SCOPE_CLAIMS}
 )
 """Claims that mean something on their own: a token can't be given any value there."""
+
+_WITH_COOKIES = frozenset({"cookie", "origin", "sec-fetch-site"})
+"""Fields that say whether a cookie's token counts, and so are sent with it."""
 
 NOT_OF_HEADS = ("websocket", "max_body", "rate_limits")
 """What of a route concerns more than a request's head, which is all that is compared."""
@@ -66,9 +70,20 @@ def rule_doubts(before: Route | Denial, after: Route | Denial) -> Iterator[str]:
 
 def table_doubts(old: Iterable[Route], new: Iterable[Route]) -> Iterator[str]:
     """What routes select requests by that is not known here."""
-    for route in dict.fromkeys((*old, *new)):
+    routes = dict.fromkeys((*old, *new))
+    places = {route.rule.token_from for route in routes if route.rule.token_from is not None}
+    for route in routes:
+        for name in _fields_of_tokens(route, places):
+            yield f"route {route.id}: which requests {name} selects cannot be compared, since tokens come with it"
         if beyond := _set_beyond(route, fields(route), _ROUTE):
             yield f"route {route.id}: which requests {', '.join(sorted(beyond))} select cannot be compared"
+
+
+def _fields_of_tokens(route: Route, places: Iterable[TokenFrom]) -> Iterator[str]:
+    """The fields that a route looks at, and that a caller sends with a token in another place than Authorization."""
+    sent = {"cookie": _WITH_COOKIES}
+    taken = frozenset().union(*(sent.get(place.kind, {spelling(place.name)}) for place in places))
+    yield from (each.name for each in route.fields if spelling(each.name) in taken)
 
 
 def issuer_doubts(old: Iterable[TrustedIssuer], new: Iterable[TrustedIssuer]) -> Iterator[str]:

@@ -21,7 +21,7 @@ class Change(StrEnum):
     ALLOWED = "newly-allowed"
     REFUSED = "newly-refused"
     REROUTED = "rerouted"
-    """It enters with either, and another upstream answers."""
+    """It enters with either, and goes to another upstream, or there with another path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class _Comparison:
         self.unproven.extend(table_doubts(self.old.table.routes, self.new.table.routes))
         try:
             for place in places(list(dict.fromkeys(routes))):
-                self._compare(Request("", place.target, host=place.host))
+                self._compare(Request("", place.target, host=place.host, fields=place.fields))
         except TooManyKindsError:
             self.unproven.append("there are more kinds of path than can be tried: the rest was not compared")
 
@@ -126,14 +126,15 @@ class _Comparison:
         """Whether no token can tell two routes apart."""
         if isinstance(before, Denial) or isinstance(after, Denial) or not self._same_issuers:
             return False
-        return all(getattr(before, name) == getattr(after, name) for name in ("rule", "upstream", *NOT_OF_HEADS))
+        compared = ("rule", "upstream", "rewrite", *NOT_OF_HEADS)
+        return all(getattr(before, name) == getattr(after, name) for name in compared)
 
     def _try(self, request: Request, path: str, before: Route | Denial, after: Route | Denial) -> None:
         """Ask both tables about callers of every kind; or, where that was done for these rules, of those that tell."""
         routes = tuple(route for route in (before, after) if isinstance(route, Route))
         key = tuple(route.rule if isinstance(route, Route) else None for route in (before, after))
-        upstreams = len({route.upstream for route in routes})
-        asked = self._telling.get((key, upstreams))
+        destinations = len({route.destination(request.target) for route in routes})
+        asked = self._telling.get((key, destinations))
         told: dict[Change, Caller] = {}
         for caller in callers(key, self._issuers, path) if asked is None else asked:
             change = self._ask(request._replace(caller=caller))
@@ -142,11 +143,11 @@ class _Comparison:
         doubts = list(rule_doubts(before, after))
         self.unproven.extend(doubts)
         if asked is None and not doubts and not any(by_path(route.rule) for route in routes):
-            self._telling[key, upstreams] = tuple(told.values())
+            self._telling[key, destinations] = tuple(told.values())
 
     def _ask(self, request: Request) -> Change | None:
         before, after = verdict(self.old, request), verdict(self.new, request)
-        change = _change(before, after)
+        change = _change(request.target, before, after)
         if change is not None:
             key = (change, before.route and before.route.id, after.route and after.route.id)
             _, methods = self._found.setdefault(key, (Finding(change, before, after, (), request), set()))
@@ -159,9 +160,9 @@ def _terms(policy: Policy) -> list[TrustedIssuer]:
     return [replace(issuer, kept_claims=()) for issuer in policy.issuers]
 
 
-def _change(before: Verdict, after: Verdict) -> Change | None:
+def _change(target: str, before: Verdict, after: Verdict) -> Change | None:
     if before.allowed != after.allowed:
         return Change.ALLOWED if after.allowed else Change.REFUSED
-    if after.allowed and before.route and after.route and before.route.upstream != after.route.upstream:
-        return Change.REROUTED
-    return None
+    if not after.allowed or before.route is None or after.route is None:
+        return None
+    return None if before.route.destination(target) == after.route.destination(target) else Change.REROUTED

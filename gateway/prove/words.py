@@ -49,9 +49,14 @@ def _timestamp(at: float) -> str:
 
 
 def request_in_words(request: Request) -> str:
-    """Such as `GET /jobs/any at api.example without a token`; no host where any will do."""
+    """Such as `GET /jobs/any at api.example (X-Region: eu) without a token`; no host where any will do."""
     at = "" if request.host == HOST else f" at {request.host}"
-    return f"{request.method} {request.target}{at} {caller_in_words(request.caller)}"
+    return f"{request.method} {request.target}{at}{fields_in_words(request)} {caller_in_words(request.caller)}"
+
+
+def fields_in_words(request: Request) -> str:
+    """Such as ` (X-Region: eu)`; nothing where there are none."""
+    return f" ({', '.join(f'{name}: {value}' for name, value in request.fields)})" if request.fields else ""
 
 
 def verdict_in_words(verdict: Verdict) -> str:
@@ -66,6 +71,7 @@ def request_as_json(request: Request, now: float) -> dict[str, Any]:
         "method": request.method,
         "host": request.host,
         "path": request.target,
+        "fields": [list(field) for field in request.fields],
         "claims": None if caller.payload is None else claims_at(caller, now if caller.at == NOW else caller.at),
         "proofs": sorted(caller.proofs),
         "address": caller.address or None,
@@ -81,4 +87,5 @@ def verdict_as_json(verdict: Verdict) -> dict[str, Any]:
         "reason": verdict.outcome.reason.value if isinstance(verdict.outcome, Denial) else None,
         "route": None if verdict.route is None else verdict.route.id,
         "upstream": None if verdict.route is None else verdict.route.upstream,
+        "rewrite": None if verdict.route is None or verdict.route.rewrite is None else verdict.route.rewrite._asdict(),
     }

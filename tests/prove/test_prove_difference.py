@@ -8,7 +8,9 @@ from ipaddress import ip_network
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from gateway.policy.fields import FieldCondition
 from gateway.policy.model import ClaimCondition, PathVariable, Route, Rule, TokenFrom
+from gateway.policy.path_rewrite import PathRewrite
 from gateway.policy.paths import Oddity
 from gateway.policy.routes import RouteTable
 from gateway.policy.scopes import ScopeGroup
@@ -16,7 +18,18 @@ from gateway.prove.difference import Change, compare, newly_allowed
 from gateway.prove.verdicts import Policy, Request, verdict
 from gateway.prove.words import request_in_words
 
-from .tables import ADDRESSES, EVERY_CALLER, EVERY_HOST, EVERY_REQUEST, HOURS, ISSUERS, MOMENTS, NETWORKS, pairs
+from .tables import (
+    ADDRESSES,
+    EVERY_CALLER,
+    EVERY_FIELDS,
+    EVERY_HOST,
+    EVERY_REQUEST,
+    HOURS,
+    ISSUERS,
+    MOMENTS,
+    NETWORKS,
+    pairs,
+)
 
 
 def change_of(old: Policy, new: Policy, request: Request) -> Change | None:
@@ -24,7 +37,8 @@ def change_of(old: Policy, new: Policy, request: Request) -> Change | None:
     if before.allowed != after.allowed:
         return Change.ALLOWED if after.allowed else Change.REFUSED
     if after.allowed and before.route is not None and after.route is not None:
-        return None if before.route.upstream == after.route.upstream else Change.REROUTED
+        goes = [each.route.destination(request.target) for each in (before, after) if each.route is not None]
+        return None if goes[0] == goes[1] else Change.REROUTED
     return None
 
 
@@ -41,7 +55,9 @@ def test_all_that_changes_is_found_and_each_witness_is_answered_as_it_says(
     for method, target in dice.sample(EVERY_REQUEST, 40):
         for caller in dice.sample(EVERY_CALLER, 8):
             sender = caller._replace(address=dice.choice(ADDRESSES), at=dice.choice(MOMENTS))
-            assert change_of(old, new, Request(method, target, sender, dice.choice(EVERY_HOST))) in {None, *told}
+            fields = dice.choice(((), *EVERY_FIELDS))
+            asked = Request(method, target, sender, dice.choice(EVERY_HOST), fields)
+            assert change_of(old, new, asked) in {None, *told}
 
 
 def route(name: str, path: str, **terms: object) -> Route:
@@ -84,6 +100,8 @@ READ = route("read", "/jobs/{job}", all_of=("a",))
             {Change.ALLOWED},
         ),
         (replace(READ, upstream="down"), {Change.REROUTED}),
+        (replace(READ, rewrite=PathRewrite("/jobs", "/v2")), {Change.REROUTED}),
+        (replace(READ, rewrite=PathRewrite("/jobs", "/jobs")), set()),
         (replace(READ, hosts=("a.example",)), {Change.REFUSED}),
         (route("read", "/jobs/{job}", all_of=("a",), clients=frozenset({("one", "me")})), {Change.REFUSED}),
         (route("read", "/jobs/{job}", all_of=("a",), conditions=TENANT), {Change.REFUSED}),
@@ -91,12 +109,43 @@ READ = route("read", "/jobs/{job}", all_of=("a",))
         (route("read", "/jobs/{job}", all_of=("a",), networks=NETWORKS[0]), {Change.REFUSED}),
         (route("read", "/jobs/{job}", all_of=("a",), hours=HOURS[0]), {Change.REFUSED}),
         (route("read", "/jobs/{job}", public=True, networks=NETWORKS[0]), {Change.ALLOWED, Change.REFUSED}),
+        (replace(READ, fields=(FieldCondition("X-V", ("1",)),)), {Change.REFUSED}),
     ],
 )
 def test_each_change_of_a_route_is_told_with_a_witness(after: Route, changes: set[Change]) -> None:
     found = compare(policy(READ), policy(after))
     assert {finding.change for finding in found.findings} == changes
     assert found.unproven == ()
+
+
+def test_a_witness_bears_the_fields_that_its_route_looks_at() -> None:
+    before, after = (replace(READ, fields=(FieldCondition("X-V", values),)) for values in (("1",), ("1", "2")))
+    (finding,) = compare(policy(before), policy(after)).findings
+    assert (finding.change, finding.witness.fields) == (Change.ALLOWED, (("X-V", "2"),))
+    assert request_in_words(finding.witness).startswith("GET /jobs/any (X-V: 2) with a token of ")
+
+
+def test_a_field_that_is_no_longer_looked_at_may_come_twice() -> None:
+    versions = [replace(READ, fields=(FieldCondition("X-V", present=there),)) for there in (True, False)]
+    (finding,) = compare(policy(*versions), policy(READ)).findings
+    assert (finding.change, finding.witness.fields) == (Change.ALLOWED, (("X-V", "any"), ("X-V", "any")))
+    assert str(finding.before) == "request_malformed"
+
+
+def test_a_field_that_comes_with_tokens_is_unproven() -> None:
+    cookie = route("desk", "/desk", all_of=("a",), token_from=TokenFrom("cookie", "t"))
+    for name in ("Origin", "cookie"):
+        asked = replace(READ, fields=(FieldCondition(name),))
+        assert compare(policy(cookie, READ), policy(cookie, asked)).unproven == (
+            f"route read: which requests {name} selects cannot be compared, since tokens come with it",
+        )
+    assert compare(policy(READ), policy(replace(READ, fields=(FieldCondition("Origin"),)))).unproven == ()
+
+
+def test_fields_of_too_many_kinds_are_unproven() -> None:
+    many = tuple(FieldCondition(f"X-{at}", ("1", "2")) for at in range(5))
+    (unproven,) = compare(policy(READ), policy(replace(READ, fields=many))).unproven
+    assert unproven.startswith("there are more kinds of path than")
 
 
 def test_a_change_of_order_is_a_change() -> None:

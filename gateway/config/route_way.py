@@ -1,0 +1,83 @@
+"""How a route's requests go on to their upstream."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
+
+from gateway.config.binding import MisplacedError, Section
+from gateway.config.errors import Path
+from gateway.config.fields import shown
+from gateway.policy.denial import Denial
+from gateway.policy.paths import canonical_target
+from gateway.policy.routes import Literal, parse_template
+
+Fault = tuple[Path, str]
+
+_HOST_AHEAD = (
+    "would let a path begin with '//', behind which servers read a host: write another path, or remove empty_segments"
+)
+
+
+def _beginning(text: str) -> str:
+    """The beginning of a path, as far as whole literal segments; "" for none, which is written `/`."""
+    if text == "/":
+        return ""
+    if text.endswith("/"):
+        raise ValueError(f"{shown(text)} must not end with '/', with which the rest of the path begins")
+    if not all(isinstance(segment, Literal) for segment in parse_template(text)):
+        raise ValueError(f"{shown(text)} holds a variable: write whole literal segments, or / for none")
+    canonical = canonical_target(text)
+    if isinstance(canonical, Denial) or canonical.oddities:
+        raise ValueError(f"{shown(text)} can be read in several ways: write it without escapes of '/' and ';'")
+    return text
+
+
+PathBeginning = Annotated[
+    str,
+    AfterValidator(_beginning),
+    WithJsonSchema({"type": "string", "pattern": r"^/([^{}?#]*[^/{}?#])?$", "examples": ["/maintenance", "/"]}),
+]
+"""Of a path: `/a/b`, or "" for nothing."""
+
+
+class RewriteConfig(Section):
+    """With what a path begins when it goes on."""
+
+    prefix: PathBeginning = Field(
+        description="What is replaced: whole literal segments with which the route's path begins, or / for none."
+    )
+    to: PathBeginning = Field(description="What the upstream gets in its place; / for nothing.")
+
+    @model_validator(mode="after")
+    def _replaces_something(self) -> Self:
+        if self.prefix == self.to:
+            raise MisplacedError((("to",), "has no effect, being the same as prefix: write another path"))
+        return self
+
+
+def way_faults(path: Path, route: Mapping[str, Any]) -> Iterator[Fault]:
+    """What a route's keys about the way say about its other ones. Judged on the plain data.
+
+    Args:
+        path: of the route in the file.
+        route: its section.
+    """
+    rewrite = route.get("rewrite")
+    if isinstance(rewrite, dict):
+        yield from _rewrite((*path, "rewrite"), rewrite, route)
+
+
+def _rewrite(path: Path, rewrite: Mapping[str, Any], route: Mapping[str, Any]) -> Iterator[Fault]:
+    prefix, template, odd = rewrite.get("prefix"), route.get("path"), route.get("allow_in_path")
+    if prefix != "/" and rewrite.get("to") == "/" and isinstance(odd, list) and "empty_segments" in odd:
+        yield (*path, "to"), _HOST_AHEAD
+    if not isinstance(prefix, str) or not isinstance(template, str) or prefix.endswith("/"):
+        return
+    try:
+        begins, whole = parse_template(prefix), parse_template(template)
+    except ValueError:
+        return
+    if whole[: len(begins)] != begins:
+        remedy = "write whole literal segments of it, or / for none"
+        yield (*path, "prefix"), f"is not what the route's path begins with, prefixes of groups included: {remedy}"

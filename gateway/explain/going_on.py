@@ -1,0 +1,18 @@
+"""How a request that is let in goes on, as far as its route says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gateway.explain.judging import Findings
+from gateway.explain.words import shown
+
+
+def going_on(findings: Findings) -> Iterator[tuple[str, str]]:
+    """What the upstream gets otherwise than it came: a name and what it is, each fit for a terminal."""
+    route = findings.route
+    if route is None:
+        return
+    if route.rewrite is not None:
+        _, path = route.destination(findings.request.target.partition("?")[0])
+        yield "path", shown(path)

@@ -1,0 +1,154 @@
+"""How a route's requests go on: how it is read, and every fault of it at its place."""
+
+import pickle
+from typing import Any
+
+import pytest
+
+from gateway.build import route
+from gateway.policy.path_rewrite import PathRewrite
+
+from .gateway_samples import UP_TO_ROUTES, config, faults
+
+
+def of_route(keys: str, routes: str = "") -> list[str]:
+    """The faults of a file with this one route, each without its line and column."""
+    return [fault.partition(": ")[2] for fault in faults(f"{UP_TO_ROUTES}{routes}  - {{id: a, {keys}}}\n")]
+
+
+def built(routes: str) -> list[Any]:
+    found = config(f"{UP_TO_ROUTES}{routes}")
+    plain = [route(entry, found.issuers) for entry in found.routes]
+    assert pickle.loads(pickle.dumps(plain)) == plain
+    return plain
+
+
+# The beginning of the path
+
+
+@pytest.mark.parametrize(
+    ("path", "rewrite", "expected"),
+    [
+        ("/m/jobs/{job}", "{prefix: /m, to: /v2}", PathRewrite("/m", "/v2")),
+        ("/m/jobs/{job}", "{prefix: /m/jobs, to: /}", PathRewrite("/m/jobs", "")),
+        ("/m/jobs", "{prefix: /m/jobs, to: /a/b/c}", PathRewrite("/m/jobs", "/a/b/c")),
+        ("/m/", "{prefix: /m, to: /}", PathRewrite("/m", "")),
+        ("/m/{rest...}", "{prefix: /, to: /v2}", PathRewrite("", "/v2")),
+        ("/a%28b/{x}", "{prefix: /a(b, to: /v}", PathRewrite("/a(b", "/v")),
+    ],
+)
+@pytest.mark.parametrize("who", ["scopes: [x]", "public: true"])
+def test_a_beginning_of_the_path_is_replaced(path: str, rewrite: str, expected: PathRewrite, who: str) -> None:
+    (found,) = built(f"  - {{id: a, path: '{path}', {who}, upstream: api, rewrite: {rewrite}}}\n")
+    assert found.rewrite == expected
+    assert found.alters_head
+
+
+def test_a_group_gives_its_routes_their_rewriting() -> None:
+    own, other, none = built(
+        "  - prefix: /m/{tenant}\n"
+        "    defaults: {upstream: api, scopes: [x], rewrite: {prefix: /m, to: /v2}}\n"
+        "    routes:\n"
+        "      - {id: a, path: /a}\n"
+        "      - {id: b, path: /b, rewrite: {prefix: /, to: /v3}}\n"
+        "      - {id: c, path: /c, deny: true}\n"
+    )
+    assert (own.rewrite, other.rewrite, none.rewrite) == (PathRewrite("/m", "/v2"), PathRewrite("", "/v3"), None)
+
+
+NOT_ITS_BEGINNING = (
+    "routes[0].rewrite.prefix: is not what the route's path begins with, prefixes of groups included: "
+    "write whole literal segments of it, or / for none"
+)
+DOTS = "'..' is a dot segment, which no request can carry: write the path that it stands for"
+TWO_SLASHES = (
+    "routes[0].rewrite.to: would let a path begin with '//', behind which servers read a host: "
+    "write another path, or remove empty_segments"
+)
+VARIABLE = "holds a variable: write whole literal segments, or / for none"
+AMBIGUOUS = "can be read in several ways: write it without escapes of '/' and ';'"
+
+
+@pytest.mark.parametrize(
+    ("path", "rewrite", "expected"),
+    [
+        ("/m/a", "{prefix: /n, to: /v2}", [NOT_ITS_BEGINNING]),
+        ("/main/a", "{prefix: /m, to: /v2}", [NOT_ITS_BEGINNING]),
+        ("/m/a", "{prefix: /m/a/b, to: /v2}", [NOT_ITS_BEGINNING]),
+        ("/m/{a}", "{prefix: /m/a, to: /v2}", [NOT_ITS_BEGINNING]),
+        ("/{rest...}", "{prefix: /m, to: /v2}", [NOT_ITS_BEGINNING]),
+        ("/M/a", "{prefix: /m, to: /v2}", [NOT_ITS_BEGINNING]),
+        ("/m/{a}", "{prefix: '/m/{a}', to: /v2}", [f"routes[0].rewrite.prefix: '/m/{{a}}' {VARIABLE}"]),
+        ("/m/a", "{prefix: /m, to: '/{a}'}", [f"routes[0].rewrite.to: '/{{a}}' {VARIABLE}"]),
+        ("/m/a", "{prefix: /m, to: /v%2F2}", [f"routes[0].rewrite.to: '/v%2F2' {AMBIGUOUS}"]),
+        (
+            "/m/a",
+            "{prefix: /m/, to: /v2}",
+            ["routes[0].rewrite.prefix: '/m/' must not end with '/', with which the rest of the path begins"],
+        ),
+        (
+            "/m/a",
+            "{prefix: /m, to: /v2/}",
+            ["routes[0].rewrite.to: '/v2/' must not end with '/', with which the rest of the path begins"],
+        ),
+        ("/m/a", "{prefix: m, to: /v2}", ["routes[0].rewrite.prefix: a path begins with '/': write '/m'"]),
+        ("/m/a", "{prefix: /m, to: /v2//x}", ["routes[0].rewrite.to: an empty segment ('//'): remove one slash"]),
+        (
+            "/m/a",
+            "{prefix: /m, to: /../x}",
+            [f"routes[0].rewrite.to: {DOTS}"],
+        ),
+        (
+            "/m/a",
+            "{prefix: /m, to: '/v2?x'}",
+            ["routes[0].rewrite.to: 'v2?x' holds a character that must be written as an escape such as %20"],
+        ),
+        (
+            "/m/a",
+            "{prefix: /m, to: /m}",
+            ["routes[0].rewrite.to: has no effect, being the same as prefix: write another path"],
+        ),
+        (
+            "/m/a",
+            "{prefix: /, to: /}",
+            ["routes[0].rewrite.to: has no effect, being the same as prefix: write another path"],
+        ),
+        ("/m/a", "{prefix: /m}", ["routes[0].rewrite.to: is required and missing: add it"]),
+        ("/m/a", "/v2", ["routes[0].rewrite: must be a mapping of keys, not '/v2'"]),
+        ("/m/a", "{from: /m, to: /v2}", None),
+    ],
+)
+def test_each_fault_of_a_rewriting_is_told(path: str, rewrite: str, expected: list[str] | None) -> None:
+    found = of_route(f"path: '{path}', scopes: [x], upstream: api, rewrite: {rewrite}")
+    if expected is None:
+        assert found
+        assert all("rewrite" in fault for fault in found)
+    else:
+        assert found == expected
+
+
+def test_no_path_goes_on_that_begins_with_two_slashes() -> None:
+    told = of_route(
+        "path: '/m/{r...}', public: true, upstream: api, allow_in_path: [empty_segments], rewrite: {prefix: /m, to: /}"
+    )
+    assert told == [TWO_SLASHES]
+    assert not of_route(
+        "path: '/m/{r...}', public: true, upstream: api, allow_in_path: [empty_segments], "
+        "rewrite: {prefix: /m, to: /v2}"
+    )
+
+
+def test_a_fault_in_a_group_stands_where_it_is_written() -> None:
+    text = (
+        f"{UP_TO_ROUTES}"
+        "  - prefix: /m\n"
+        "    defaults: {upstream: api, scopes: [x], rewrite: {prefix: /n, to: /v2}}\n"
+        "    routes: [{id: a, path: /a}]\n"
+    )
+    assert faults(text) == ["7:62: routes[0].defaults.rewrite.prefix: " + NOT_ITS_BEGINNING.partition(": ")[2]]
+
+
+def test_a_route_that_denies_everyone_sends_nothing_on() -> None:
+    assert of_route("path: /m/a, deny: true, rewrite: {prefix: /m, to: /v2}") == [
+        "routes[0].rewrite: has no effect on a route that denies everyone: remove rewrite, or remove deny: true"
+    ]
