@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC
 from zoneinfo import ZoneInfo
 
+from gateway.config.demand_fields import ClientLists
 from gateway.config.issuer_section import IssuerConfig
 from gateway.config.route_section import HoursConfig, RouteConfig, ScopesConfig, TokenFromConfig
 from gateway.policy.circumstances import DAY, DAYS, Hours
@@ -38,8 +40,9 @@ def rule(config: RouteConfig, issuers: Mapping[str, IssuerConfig]) -> Rule:
         acr=config.acr,
         max_age=config.max_age,
         token_from=token_from(config.token_from),
-        clients=_clients(config, taken),
+        clients=_clients(config.clients, taken),
         conditions=tuple(_conditions(config)),
+        mode=replace(config.mode, clients=_clients(config.grace_clients, taken) or frozenset()),
     )
 
 
@@ -80,9 +83,8 @@ def token_from(config: TokenFromConfig | None) -> TokenFrom | None:
     return TokenFrom("cookie", config.cookie or "")
 
 
-def _clients(config: RouteConfig, issuers: tuple[str, ...]) -> frozenset[tuple[str, str]] | None:
+def _clients(clients: ClientLists | None, issuers: tuple[str, ...]) -> frozenset[tuple[str, str]] | None:
     """A list is of clients of the only issuer whose tokens the route takes."""
-    clients = config.clients
     if clients is None:
         return None
     by_issuer = clients if isinstance(clients, dict) else dict.fromkeys(issuers, clients)

@@ -16,10 +16,13 @@ from aiohttp.http_parser import RawRequestMessage, RawResponseMessage
 
 from gateway.answer_head import CHUNKED, answer_head, http_date, informational_head, read_answer
 from gateway.downstream.connection import ClientConnection
+from gateway.policy.cors import told, without_cors
 from gateway.policy.denial import Denial, Reason, Refusal, refuse
 from gateway.policy.forwarding import read_traceparent
 from gateway.policy.headers import Kind, ReceivedHead, read_reason, read_response
 from gateway.policy.model import RequestHead
+from gateway.policy.modes import lets_pass, warning
+from gateway.policy.preflight import Preflight
 from gateway.policy.trailers import announced, announcement, takes_trailers
 from gateway.policy.websocket import ASKING, agrees, handshake_key
 from gateway.request_head import request_head
@@ -57,6 +60,8 @@ class Exchange:
         trace_flags: of the trace that the client began, None where it began none.
         upstream_seconds: from the request's going out to the head of the answer.
         over: whether the exchange has been recorded.
+        would_deny: why the request would have been refused, where the route's mode let it pass.
+        warning: the field line that tells the client of it, empty where nothing does.
     """
 
     __slots__ = (
@@ -94,6 +99,8 @@ class Exchange:
         "upstream",
         "upstream_seconds",
         "upstream_status",
+        "warning",
+        "would_deny",
     )
 
     def __init__(  # noqa: PLR0913, PLR0917 - what one request needs of its surroundings
@@ -138,6 +145,8 @@ class Exchange:
         self._max_body: int | None = None
         self._end_in_time: asyncio.TimerHandle | None = None
         self._websocket_key: bytes | None = None
+        self.would_deny: Denial | None = None
+        self.warning = b""
         client.exchange = self
 
     @property
@@ -160,14 +169,22 @@ class Exchange:
 
     # Bounds
 
-    def bound_body(self, most: int) -> bool:
-        """Take so many bytes of a body at most; False where the request was refused, as it announces more."""
-        self._max_body = most
+    def bound_body(self, most: int) -> Denial | None:
+        """Take so many bytes of a body at most; a Denial where the request announces more."""
         length = self._received.content_length
-        if length is None or length <= most:
-            return True
-        self.refuse(Denial(Reason.BODY_TOO_LARGE, f"a body of {length} bytes, where {most} are taken"))
-        return False
+        if length is not None and length > most:
+            return Denial(Reason.BODY_TOO_LARGE, f"a body of {length} bytes, where {most} are taken")
+        self._max_body = most
+        return None
+
+    def _takes_more(self, most: int) -> bool:
+        """Whether the body goes on beyond its bound; else the request has failed."""
+        denial = Denial(Reason.BODY_TOO_LARGE, f"a body of more than {most} bytes")
+        if not self.lets_pass(denial):
+            self.fail(denial)
+            return False
+        self._max_body = None
+        return True
 
     def bound_time(self, seconds: float) -> None:
         """End the exchange if it is not over in time."""
@@ -197,11 +214,39 @@ class Exchange:
 
     # Refusing
 
+    def lets_pass(self, denial: Denial) -> bool:
+        """Whether the route's mode lets pass what is refused; it is recorded then, the first refusal only."""
+        route, token = self.judgement.route, self.judgement.token
+        if route is None:
+            return False
+        mode = route.rule.mode
+        if not lets_pass(mode, denial, None if token is None else token.claims, self.began_at):
+            return False
+        if self.would_deny is None:
+            self.would_deny, self.warning = denial, warning(mode, denial)
+            if token is not None and not denial.knows_sender:
+                self.judgement = self.judgement._replace(token=token.unproven)
+        return True
+
     def refuse(self, denial: Denial) -> None:
         """Answer with a refusal."""
         self.denial = denial
+        if denial.keeps_out:
+            self.would_deny, self.warning = None, b""
         metadata = self.rules.metadata
         self._answer(refuse(denial, self.rules.realm, self.request_id, None if metadata is None else metadata.address))
+
+    def answer_preflight(self, preflight: Preflight) -> None:
+        """Tell a browser whether a page may send what it asks about; no mode of the route changes the answer."""
+        if isinstance(preflight.outcome, Denial):
+            self.refuse(preflight.outcome)
+        else:
+            self._answer(Refusal(204, preflight.outcome.fields, b""))
+
+    def _told_to_pages(self) -> bytes:
+        """The field lines of an answer for the pages of other origins, on a route that says something of them."""
+        route = self.judgement.route
+        return b"" if route is None or route.cors is None else told(route.cors, self.head.method, self.head.fields)
 
     def tell(self, document: bytes) -> None:
         """Answer with a document of the gateway's own (JSON)."""
@@ -216,10 +261,12 @@ class Exchange:
             self._must_close = True
         is_head = self.message is not None and self.message.method == "HEAD"
         body = b"" if is_head else answer.body
-        fields = b"".join(b"%b: %b\r\n" % field for field in answer.fields)
-        length = b"Date: %b\r\nContent-Length: %d\r\n" % (self._date(), len(answer.body))
+        fields = b"".join(b"%b: %b\r\n" % field for field in answer.fields) + self._told_to_pages()
+        # A 204 has no body, and says nothing of its length (RFC 9110 §8.6).
+        length = b"" if answer.status == 204 else b"Content-Length: %d\r\n" % len(answer.body)
+        dated = b"Date: %b\r\n" % self._date()
         self.bytes_out = len(body)
-        self.client.send(self._answer_head(answer.status, b"", fields + length) + body)
+        self.client.send(self._answer_head(answer.status, b"", fields + dated + length) + body)
         self._finish()
 
     @property
@@ -253,7 +300,7 @@ class Exchange:
 
     def _answer_head(self, status: int, reason: bytes, fields: bytes) -> bytes:
         connection = b"" if self.usual_version and self._keep_alive else self._connection_line
-        return answer_head(status, reason, fields, connection, self.request_id)
+        return answer_head(status, reason, fields + self.warning, connection, self.request_id)
 
     @property
     def usual_version(self) -> bool:
@@ -327,9 +374,9 @@ class Exchange:
         """Some of the request's body has come."""
         self.bytes_in += len(data)
         self._waits_for_continue = False
-        if self._max_body is not None and self.bytes_in > self._max_body:
-            self.fail(Denial(Reason.BODY_TOO_LARGE, f"a body of more than {self._max_body} bytes"))
-        elif self._connection is not None:
+        if self._max_body is not None and self.bytes_in > self._max_body and not self._takes_more(self._max_body):
+            return
+        if self._connection is not None:
             chunked = self._received.chunked
             self._connection.send(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
 
@@ -393,9 +440,10 @@ class Exchange:
         else:
             self.upstream_seconds = time.perf_counter() - self._forwarded_at
             self.upstream_status = self.status = 101
-            agreement = b"HTTP/1.1 101 Switching Protocols\r\n%b%bX-Request-Id: %b\r\n\r\n" % (
+            agreement = b"HTTP/1.1 101 Switching Protocols\r\n%b%b%bX-Request-Id: %b\r\n\r\n" % (
                 ASKING,
                 response.lines,
+                self.warning,
                 self.request_id.encode(),
             )
             self.unbound_time()
@@ -427,7 +475,10 @@ class Exchange:
         own = self._framing(message) if length is None or status == 204 else b"Content-Length: %d\r\n" % length
         if not response.dated:
             own += b"Date: %b\r\n" % self._date()
-        self._unsent = self._answer_head(status, reason, response.lines + own)
+        lines, route = response.lines, self.judgement.route
+        if route is not None and route.cors is not None:
+            lines = without_cors(lines) + self._told_to_pages()
+        self._unsent = self._answer_head(status, reason, lines + own)
 
     def _credentials_refused(self, authorization: bytes) -> None:
         """The upstream did not take the gateway's own token: it may have been revoked."""

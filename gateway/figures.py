@@ -64,6 +64,7 @@ class Figures:
             in_flight=self.recorder.in_flight,
             cached_tokens=len(self.rules.verifier),
             requests=dict(counters.requests),
+            would_deny=dict(counters.would_deny),
             duration_bounds=BUCKETS,
             durations=tuple(counters.durations),
             duration_sum=counters.seconds,

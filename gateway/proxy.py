@@ -15,6 +15,7 @@ from gateway.policy.decision import Allow
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.headers import read_head
 from gateway.policy.model import Route
+from gateway.policy.preflight import Preflight
 from gateway.policy.resource_metadata import resource_path
 from gateway.recorder import Recorder
 from gateway.rules import UNKNOWN, Familiar, Known, Rules, familiar, judge, without_key
@@ -65,7 +66,7 @@ class Proxy:
                 self._describe(exchange, rules, about)
                 return
             self._travel(exchange, known)
-            if alike is None and exchange.denial is None:
+            if alike is None and exchange.denial is None and exchange.would_deny is None:
                 connection.familiar = familiar(rules, message, received, exchange.judgement)
         except Exception as error:  # noqa: BLE001 - the last line of defence
             fail_closed(exchange, error)
@@ -102,7 +103,7 @@ class Proxy:
             self._let_in(exchange, judgement.route)
         elif isinstance(outcome, UnknownKey):
             if looked:
-                exchange.refuse(without_key(outcome, rules.keys[outcome.issuer]))
+                self._deny(exchange, without_key(outcome, rules.keys[outcome.issuer]))
             else:
                 exchange.wait()
                 self._later(exchange, self._look_for_key(exchange, outcome))
@@ -113,14 +114,33 @@ class Proxy:
                 self._ask_issuer(exchange, outcome)
         elif isinstance(outcome, Denial):
             if outcome.issuer is None or looked or not rules.keys[outcome.issuer].may_have_changed:
-                exchange.refuse(outcome)
+                self._deny(exchange, outcome)
             else:
                 exchange.wait()
                 self._later(exchange, self._look_for_key(exchange, UnknownKey(outcome.issuer, None)))
+        elif isinstance(outcome, Preflight):
+            exchange.answer_preflight(outcome)
+
+    def _deny(self, exchange: Exchange, denial: Denial) -> None:
+        """Refuse, unless the route's mode lets it pass."""
+        route = exchange.judgement.route
+        if route is not None and exchange.lets_pass(denial):
+            self._let_in(exchange, route)
+        else:
+            exchange.refuse(denial)
+
+    @staticmethod
+    def _beyond_bounds(exchange: Exchange, route: Route) -> Denial | None:
+        """What an allowed request is refused for; what would be refused anyway (shadow) counts against no bound."""
+        if exchange.would_deny is not None and route.rule.mode.name == "shadow":
+            return None
+        return None if route.max_body is None else exchange.bound_body(route.max_body)
 
     def _let_in(self, exchange: Exchange, route: Route) -> None:
         """Within the route's bounds, on to its upstream; first the gateway's own token is waited for if need be."""
-        if route.max_body is not None and not exchange.bound_body(route.max_body):
+        beyond = self._beyond_bounds(exchange, route)
+        if beyond is not None and not exchange.lets_pass(beyond):
+            exchange.refuse(beyond)
             return
         upstream = exchange.rules.upstreams[route.upstream]
         if upstream.total_timeout is not None:
@@ -160,7 +180,7 @@ class Proxy:
         rules = exchange.rules
         asked = rules.introspectors[unknown.issuer].ask(unknown, rules.verifier.admit)
         if isinstance(asked, Denial):
-            exchange.refuse(asked)
+            self._deny(exchange, asked)
         else:
             exchange.wait()
             self._later(exchange, self._wait_for_issuer(exchange, asked))
@@ -170,7 +190,7 @@ class Proxy:
         if exchange.over:
             return
         if isinstance(answer, Denial):
-            exchange.refuse(answer)
+            self._deny(exchange, answer)
         else:
             # What was remembered of this connection while the token was unknown: the next request shall find it known.
             exchange.client.familiar = None

@@ -45,6 +45,7 @@ class Counters:
 
     Attributes:
         requests: by (route, decision, reason, status); "" stands for none.
+        would_deny: requests that were let pass though refused, by (route, reason).
         durations: requests in each bucket of BUCKETS, and beyond; with their sum in seconds.
         retries: requests that were sent again because a kept connection had died.
         aborted: answers that were cut off, or that the client did not wait for.
@@ -54,6 +55,7 @@ class Counters:
 
     def __init__(self) -> None:
         self.requests: Counter[tuple[str, str, str, int]] = Counter()
+        self.would_deny: Counter[tuple[str, str]] = Counter()
         self.durations = [0] * (len(BUCKETS) + 1)
         self.seconds = 0.0
         self.retries = 0
@@ -105,6 +107,8 @@ class Recorder:
         route = "" if judgement.route is None else judgement.route.id
         reason = "" if denial is None else denial.reason.value
         counters.requests[route, _decision(denial), reason, exchange.status] += 1
+        if exchange.would_deny is not None:
+            counters.would_deny[route, exchange.would_deny.reason.value] += 1
         counters.durations[bisect_left(BUCKETS, seconds)] += 1
         counters.seconds += seconds
         counters.retries += exchange.retries
@@ -124,7 +128,8 @@ def render(exchange: Exchange, seconds: float) -> bytes:
     character is quoted; the rest has been restricted before: ids and scopes by their grammar, a judged path and Host
     by the form that they are judged for.
     """
-    denial, upstream = exchange.denial, exchange.upstream
+    denial, would_deny, upstream = exchange.denial, exchange.would_deny, exchange.upstream
+    told = denial or would_deny
     _, route, token, cached, verify_seconds = exchange.judgement
     return (
         f'{{"v":{VERSION},"ts":"{timestamp(exchange.began_at)}","request_id":"{exchange.request_id}",'
@@ -133,15 +138,15 @@ def render(exchange: Exchange, seconds: float) -> bytes:
         f"{UNVERIFIED if token is None else token.record},"
         f'"scopes_required":{EMPTY if route is None else json_list(route.rule.scopes_named)},'
         f'"scopes_granted":{EMPTY if token is None else json_list(token.claims.scopes)},'
-        f'"scopes_missing":{EMPTY if denial is None else json_list(denial.scopes_missing)},'
+        f'"scopes_missing":{EMPTY if told is None else json_list(told.scopes_missing)},'
         f'"decision":"{_decision(denial)}","reason":{NULL if denial is None else _name(denial.reason.value)},'
-        f'"would_deny":null,"status":{exchange.status},'
+        f'"would_deny":{NULL if would_deny is None else _name(would_deny.reason.value)},"status":{exchange.status},'
         f'"upstream":{NULL if upstream is None else _name(upstream.settings.name)},'
         f'"upstream_status":{exchange.upstream_status or NULL},"retries":{exchange.retries},'
         f'"ms_total":{seconds * 1000:.3f},"ms_verify":{_milliseconds(verify_seconds)},'
         f'"ms_upstream":{_milliseconds(exchange.upstream_seconds)},'
         f'"cache_hit":{_BOOLEANS[cached]},"aborted":{_BOOLEANS[exchange.aborted]},'
-        f'"detail":{NULL if denial is None or not denial.detail else quoted(brief(denial.detail, LONGEST_DETAIL))}}}\n'
+        f'"detail":{NULL if told is None or not told.detail else quoted(brief(told.detail, LONGEST_DETAIL))}}}\n'
     ).encode()
 
 
@@ -177,7 +182,7 @@ def _request_members(exchange: Exchange, route: Route | None) -> str:
         return last.members
     agent = NULL if received.user_agent is None else _quoted_bytes(received.user_agent)
     members = (
-        f'"mode":"enforce","config_rev":"{rules.revision}",'
+        f'"mode":"{"enforce" if route is None else route.rule.mode.name}","config_rev":"{rules.revision}",'
         f'"client_ip":"{rules.trusted_proxies.client_address(client.peer, head.forwarding)}",'
         f'"peer_ip":"{client.peer}","method":{_name(head.method)},"host":"{head.host}",'
         f'"path":"{head.target.partition("?")[0]}","route":{NULL if route is None else _name(route.id)},'

@@ -52,6 +52,14 @@ def _requests(snapshot: Snapshot) -> Iterator[Metric]:
     for (route, decision, reason, status), count in sorted(snapshot.requests.items()):
         requests.add_metric((route, decision, reason, str(status)), count)
     yield requests
+    would_deny = CounterMetricFamily(
+        "scopegate_would_deny",
+        "Requests that were let pass though their route refuses them, by route and reason.",
+        labels=("route", "reason"),
+    )
+    for names, count in sorted(snapshot.would_deny.items()):
+        would_deny.add_metric(names, count)
+    yield would_deny
     durations = HistogramMetricFamily("scopegate_request_duration_seconds", "From a request's head to its record.")
     bounds = [*(f"{bound:g}" for bound in snapshot.duration_bounds), "+Inf"]
     buckets = list(zip(bounds, map(float, accumulate(snapshot.durations)), strict=True))

@@ -96,6 +96,10 @@ def status(snapshot: Snapshot) -> dict[str, object]:
         {"route": route or None, "decision": decision, "reason": reason or None, "status": code, "count": count}
         for (route, decision, reason, code), count in sorted(snapshot.requests.items())
     ]
+    shown["would_deny"] = [
+        {"route": route, "reason": reason, "count": count}
+        for (route, reason), count in sorted(snapshot.would_deny.items())
+    ]
     _tell_times(shown, ("started_at",))
     _tell_times(shown["tls"], ("loaded_at", "expires_at"))
     _tell_times(shown["reload"], ("ended_at", "in_force_since"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +225,7 @@ class Snapshot:
         worker_restarts: workers that died and were replaced.
         credentials: tokens of the gateway's own.
         reload: None where the configuration can't be taken anew.
+        would_deny: requests that were let pass though their route refuses them, by (route, reason).
     """
 
     version: str
@@ -252,3 +253,4 @@ class Snapshot:
     worker_restarts: int = 0
     credentials: tuple[CredentialsSnapshot, ...] = ()
     reload: ReloadSnapshot | None = None
+    would_deny: Mapping[tuple[str, str], int] = field(default_factory=dict)

@@ -37,8 +37,9 @@ _ANY_CLIENTS = WithJsonSchema(
     }
 )
 
-Clients = Annotated[tuple[Text, ...] | dict[str, tuple[Text, ...]], BeforeValidator(_clients), _ANY_CLIENTS]
+ClientLists = tuple[Text, ...] | dict[str, tuple[Text, ...]]
 """Of the only issuer, or by issuer."""
+Clients = Annotated[ClientLists, BeforeValidator(_clients), _ANY_CLIENTS]
 
 
 def scope_group(value: dict[str, Any], at: Path = ()) -> ScopeGroup:

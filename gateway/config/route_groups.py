@@ -17,7 +17,7 @@ from gateway.config.errors import ConfigError, Path
 from gateway.config.fields import Text, shown
 from gateway.config.inclusion import files_of, looked_at
 from gateway.config.reading import Document, Origin, part, paths_below, read_file
-from gateway.config.route_demands import OF_THE_WAY, OF_TOKENS, WHO, is_true
+from gateway.config.route_demands import OF_THE_WAY, OF_TOKENS, WHO, is_grace, is_true
 from gateway.policy.routes import Rest, parse_template
 
 MOST_INCLUDED = 1_000
@@ -188,13 +188,25 @@ def _single(document: Document, path: Path, common: _Common) -> _Single:
     if not isinstance(item, dict):
         return _Single(item, origins, filled=False)
     laid = _laid_over({key: Origin(document, (*path, key)) for key in item}, common.defaults)
-    if "scopes" not in laid and "scope_match" not in item:
-        laid.pop("scope_match", None)
+    for key in _left_without_effect(laid, item):
+        laid.pop(key, None)
     data = {key: origin.document.at(origin.path) for key, origin in laid.items()}
     if common.prefix and _follows(data.get("path")):
         data["path"] = common.prefix + data["path"]
     origins |= {(key,): origin for key, origin in laid.items()}
     return _Single(data, origins, filled=common.filled)
+
+
+def _left_without_effect(laid: Mapping[str, Origin], item: Mapping[str, Any]) -> list[str]:
+    """Defaults that mean nothing beside the keys that the route now has."""
+    in_grace = "mode" in laid and is_grace(laid["mode"].document.at(laid["mode"].path))
+    public = is_true(item.get("public"))
+    dropped = {
+        "scope_match": "scopes" not in laid,
+        "grace_clients": not in_grace,
+        "mode": in_grace and public,
+    }
+    return [key for key, is_dropped in dropped.items() if is_dropped and key not in item]
 
 
 def _follows(path: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from gateway.policy.circumstances import circumstances
 from gateway.policy.conditions import compare
-from gateway.policy.denial import Denial, Reason, unmet
+from gateway.policy.denial import DEMANDED_PROOF, Denial, Reason, unmet
 from gateway.policy.model import Claims, Proof, Rule
 from gateway.policy.scopes import ScopeGroup, lacking
 
@@ -94,7 +94,7 @@ def _decide_sender(rule: Rule, claims: Claims, evidence: Evidence) -> Denial | N
     if rule.require_proof is not None and rule.require_proof not in evidence.proofs:
         given = " and ".join(sorted(evidence.proofs)) or "none"
         scheme = "DPoP" if rule.require_proof == "dpop" else "Bearer"
-        return replace(unmet(Reason.PROOF_INVALID, "require_proof", rule.require_proof, given), scheme=scheme)
+        return replace(unmet(Reason.PROOF_INVALID, DEMANDED_PROOF, rule.require_proof, given), scheme=scheme)
     if rule.acr and claims.acr not in rule.acr:
         return _step_up(rule, "acr", " or ".join(rule.acr), claims.acr or "none")
     if rule.max_age is None or (claims.auth_time is not None and evidence.now - claims.auth_time <= rule.max_age):

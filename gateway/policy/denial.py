@@ -197,6 +197,10 @@ _UPSTREAM_REASONS = frozenset(
 )
 
 
+DEMANDED_PROOF = "require_proof"
+"""The check whether a proof was given that the rule demands, though the token would need none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Denial:
     """A refusal, as a value.
@@ -240,6 +244,11 @@ class Denial:
     def keeps_out(self) -> bool:
         """Whether the request was not let in, rather than let in and then failed by its upstream."""
         return self.reason not in _UPSTREAM_REASONS
+
+    @property
+    def knows_sender(self) -> bool:
+        """Whether a verified token is the sender's own: not where it is bound to a key, and the proof failed."""
+        return self.reason is not Reason.PROOF_INVALID or self.check == DEMANDED_PROOF
 
     @property
     def meaning(self) -> Meaning:

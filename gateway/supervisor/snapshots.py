@@ -30,11 +30,15 @@ SUMMED = (
 )
 """Figures that are numbers; a worker's first three end with it, the others stay."""
 
+KEYED = ("requests", "would_deny")
+"""Figures that are counted by a key of several words."""
+
 
 def pack(snapshot: Snapshot) -> dict[str, object]:
-    """A snapshot as JSON knows it: the keys of `requests` become lists."""
+    """A snapshot as JSON knows it: keys that are tuples become lists."""
     packed = asdict(snapshot)
-    packed["requests"] = [[list(key), count] for key, count in snapshot.requests.items()]
+    for name in KEYED:
+        packed[name] = [[list(key), count] for key, count in getattr(snapshot, name).items()]
     return packed
 
 
@@ -44,10 +48,14 @@ def unpack(packed: dict[str, object]) -> Snapshot:
     Raises:
         ValueError: it is no snapshot.
     """
-    requests = packed["requests"]
-    if not isinstance(requests, list):
-        raise TypeError("requests are no list")
-    return _adapter().validate_python(packed | {"requests": {tuple(key): count for key, count in requests}})
+    return _adapter().validate_python(packed | {name: _counts(packed, name) for name in KEYED})
+
+
+def _counts(packed: dict[str, object], name: str) -> dict[tuple[object, ...], object]:
+    counts = packed[name]
+    if not isinstance(counts, list):
+        raise TypeError(f"{name} are no list")
+    return {tuple(key): count for key, count in counts}
 
 
 @cache
@@ -121,12 +129,15 @@ def combine(own: Snapshot, others: Sequence[Snapshot]) -> Snapshot:
     """
     every = [own, *others]
     requests: Counter[tuple[str, str, str, int]] = Counter()
+    would_deny: Counter[tuple[str, str]] = Counter()
     for snapshot in every:
         requests.update(snapshot.requests)
+        would_deny.update(snapshot.would_deny)
     sums = {name: sum(getattr(snapshot, name) for snapshot in every) for name in SUMMED}
     return replace(
         own,
         requests=dict(requests),
+        would_deny=dict(would_deny),
         durations=tuple(map(sum, zip_longest(*(snapshot.durations for snapshot in every), fillvalue=0))),
         log_error=next((snapshot.log_error for snapshot in every if snapshot.log_error is not None), None),
         tls=_tls(own, others),

@@ -82,6 +82,11 @@ class VerifiedToken(NamedTuple):
     jti_hash: str | None
     record: str
 
+    @property
+    def unproven(self) -> VerifiedToken:
+        """The same where its sender did not prove that it is its own: recorded, and nobody to the upstream."""
+        return self._replace(identity=identity_lines(None), claims=self.claims._replace(kept=()))
+
 
 def hash_key(secret: str) -> bytes:
     """What a `log_hash_key` stands for, in the gateway's file and in the issuer's."""

@@ -31,6 +31,7 @@ SNAPSHOT = Snapshot(
     connections=1,
     cached_tokens=1,
     requests={("route", "allow", "", 200): 1},
+    would_deny={("route", "token_missing"): 1},
     duration_bounds=(1.0,),
     durations=(1, 0),
     duration_sum=0.5,

@@ -40,6 +40,7 @@ ONE = Snapshot(
     log_error="No space left on device",
     issuers=(ISSUER,),
     upstreams=(UPSTREAM,),
+    would_deny={("read", "scope_insufficient"): 3},
 )
 OF_THE_WHOLE = {
     "version",
@@ -51,7 +52,10 @@ OF_THE_WHOLE = {
     "worker_restarts",
     "reload",
 }
-COMBINED_OTHERWISE = {"requests", "durations", "log_error", "tls", "issuers", "upstreams", "credentials"}
+COMBINED_OTHERWISE = {
+    *("requests", "durations", "log_error", "tls", "issuers", "upstreams", "credentials"),
+    "would_deny",
+}
 
 
 def test_a_snapshot_survives_its_way_through_json() -> None:
@@ -67,6 +71,7 @@ def test_figures_of_all_workers_are_summed() -> None:
     own = remains(dataclasses.replace(ONE, config_rev="whole"))
     both = combine(own, [ONE, ONE])
     assert both.requests == {("read", "allow", "", 200): 21, ("", "deny", "no_route", 404): 3}
+    assert both.would_deny == {("read", "scope_insufficient"): 9}
     assert both.durations == (15, 6, 3)
     assert (both.connections, both.cached_tokens) == (4, 6)
     assert (both.duration_sum, both.log_written, both.log_dropped) == (4.5, 24, 27)
