@@ -12,6 +12,7 @@ from gateway.policy.routes import METHODS
 from gateway.prove.reach import Entry, entries
 from gateway.prove.segments import TooManyKindsError
 from gateway.prove.verdicts import Policy
+from gateway.prove.words import fields_in_words
 
 NOTHING = 1
 
@@ -44,7 +45,7 @@ def _path(entry: Entry) -> str:
 
 
 def _such_as(entry: Entry) -> str:
-    return f"{entry.witness.method} {entry.witness.target}"
+    return f"{entry.witness.method} {entry.witness.target}{fields_in_words(entry.witness)}"
 
 
 def _as_json(entry: Entry) -> dict[str, object]:
@@ -53,5 +54,10 @@ def _as_json(entry: Entry) -> dict[str, object]:
         "methods": list(entry.methods),
         "path": entry.route.path,
         "hosts": list(entry.route.hosts),
-        "such_as": {"method": entry.witness.method, "host": entry.witness.host, "path": entry.witness.target},
+        "such_as": {
+            "method": entry.witness.method,
+            "host": entry.witness.host,
+            "path": entry.witness.target,
+            "fields": [list(field) for field in entry.witness.fields],
+        },
     }

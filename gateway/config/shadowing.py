@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from gateway.policy.fields import FieldCondition, fields_include
 from gateway.policy.hosts import hosts_include
 from gateway.policy.patterns import Pattern
 from gateway.policy.routes import Literal, Segment, Variable
@@ -23,12 +24,18 @@ class Reach(NamedTuple):
         segments: of its path.
         methods: that it takes.
         hosts: that it is for; none for any.
+        fields: what fields of the request have to be.
     """
 
     name: str
     segments: tuple[Segment, ...]
     methods: frozenset[str]
     hosts: tuple[str, ...] = ()
+    fields: tuple[FieldCondition, ...] = ()
+
+    def takes_all_of(self, other: Reach) -> bool:
+        """Whether it takes every host and field that another route takes."""
+        return hosts_include(self.hosts, other.hosts) and fields_include(self.fields, other.fields)
 
 
 class _Place:
@@ -64,7 +71,7 @@ class Reaches:
         """Names of the routes that together take every path and method of this one; empty if something is left."""
         left, names = set(reach.methods), []
         for earlier in _covering(self._root, reach.segments):
-            if left & earlier.methods and hosts_include(earlier.hosts, reach.hosts):
+            if left & earlier.methods and earlier.takes_all_of(reach):
                 names.append(earlier.name)
                 left -= earlier.methods
         return () if left else tuple(names)

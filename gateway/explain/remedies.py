@@ -9,7 +9,7 @@ from gateway.explain.demand_remedies import claims_if_valid, conditions, denied,
 from gateway.explain.judging import Findings
 from gateway.explain.model import Change
 from gateway.explain.scopes import get_token, scope_changes
-from gateway.explain.targets import allowing, hosts_of_path, nearest_routes, repaired
+from gateway.explain.targets import allowing, by_fields, hosts_of_path, nearest_routes, repaired
 from gateway.explain.words import either, shown, span
 from gateway.policy.decision import Allow, decide
 from gateway.policy.denial import Denial, Reason
@@ -63,7 +63,9 @@ def _no_route(findings: Findings, denial: Denial) -> Iterator[Change]:
     path = shown(findings.request.target.partition("?")[0])
     add = f"add a route for {path} to {findings.grounds.file}"
     near = nearest_routes(findings)
-    if hosts := hosts_of_path(findings):
+    if missed := [f"send {fields}, for route {route.id}" for route, fields in by_fields(findings)]:
+        yield Change(missed[0], (*missed[1:], add))
+    elif hosts := hosts_of_path(findings):
         yield Change(f"name a host that takes this path: {either(hosts)}", (*near, add))
     elif near:
         yield Change(f"use the path of a route that there is: {near[0]}", (*near[1:], add))
@@ -83,6 +85,9 @@ def _malformed(findings: Findings, denial: Denial) -> Iterator[Change]:
     method = findings.request.method
     if method not in METHODS and method.upper() in METHODS:
         yield Change(f"write the method as {method.upper()}: methods are case-sensitive (RFC 9110 §9.1)")
+        return
+    if denial.check == "fields":
+        yield Change(f"send {denial.expected} (found {denial.found}): servers read other spellings alike")
         return
     if findings.route is not None:
         place = findings.route.rule.token_from

@@ -10,7 +10,8 @@ from urllib.parse import quote, urlsplit
 from gateway.explain.judging import Findings
 from gateway.explain.words import shown
 from gateway.policy.denial import Denial
-from gateway.policy.model import Route
+from gateway.policy.fields import field_values, fields_fit, fit
+from gateway.policy.model import RequestHead, Route
 from gateway.policy.paths import canonical_target
 
 NEAR = 0.6
@@ -76,6 +77,24 @@ def hosts_of_path(findings: Findings) -> list[str]:
     head = findings.head
     fitting = () if head is None else findings.grounds.table.candidates(head.path)
     return list(dict.fromkeys(host for route in fitting for host in route.hosts))
+
+
+def fields_missed(route: Route, head: RequestHead) -> str:
+    """Which fields a route takes that a request does not have, each with what was found."""
+    values = field_values(route.fields, head.fields)
+    if isinstance(values, Denial):
+        return values.detail
+    missed = [each for each in route.fields if not fit([each], values)]
+    found = [shown(values.get(each.name.lower(), "none") or "an empty one") for each in missed]
+    return " and ".join(f"{each} (found {value})" for each, value in zip(missed, found, strict=True))
+
+
+def by_fields(findings: Findings) -> Iterator[tuple[Route, str]]:
+    """The routes that take host, path and method, each with the fields that it misses."""
+    head = findings.head
+    for route in () if head is None else findings.grounds.table.candidates(head.path, head.host):
+        if head is not None and head.method in route.methods and not fields_fit(route.fields, head.fields):
+            yield route, fields_missed(route, head)
 
 
 def nearest_routes(findings: Findings) -> list[str]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from gateway.policy.denial import Denial, Reason
+from gateway.policy.fields import field_values, fit
 from gateway.policy.hosts import canonical_host, names_for
 from gateway.policy.model import RequestHead, Route
 from gateway.policy.paths import CanonicalTarget, canonical_target
@@ -229,11 +230,12 @@ class RouteTable:
         self._longest_host = max(map(len, self._by_host), default=0)
 
     def match(self, head: RequestHead) -> Route | Denial:
-        """The first route in file order whose host, path and method fit.
+        """The first route in file order whose host, path, method and fields fit.
 
         Returns:
-            The route, or a Denial: no_route, method_not_allowed (with the methods that the path takes), or
-            target_invalid where the path has a form that this route does not allow.
+            The route, or a Denial: no_route, method_not_allowed (with the methods that the path takes),
+            request_malformed where a field can be read in two ways that routes are told apart by, or target_invalid
+            where the path has a form that this route does not allow.
         """
         segments = head.path.split("/")
         leaf = self._root.first_fitting(segments, 1, head.method, None)
@@ -244,13 +246,30 @@ class RouteTable:
         if leaf is None:
             return self._unmatched(head)
         route = leaf.route
+        if route.fields:
+            found = self._by_fields(head)
+            if isinstance(found, Denial):
+                return found
+            route = found
         if head.oddities and not head.oddities <= route.allow_in_path:
-            found = ", ".join(sorted(head.oddities - route.allow_in_path))
-            return Denial(Reason.TARGET_INVALID, f"route {route.id} does not allow {found} in its path")
+            odd = ", ".join(sorted(head.oddities - route.allow_in_path))
+            return Denial(Reason.TARGET_INVALID, f"route {route.id} does not allow {odd} in its path")
         return route
 
+    def _by_fields(self, head: RequestHead) -> Route | Denial:
+        """The first of the routes that take this host, path and method whose fields fit, too."""
+        taking = [route for route in self.candidates(head.path, head.host) if head.method in route.methods]
+        values = field_values((each for route in taking for each in route.fields), head.fields)
+        if isinstance(values, Denial):
+            return values
+        for route in taking:
+            if fit(route.fields, values):
+                return route
+        names = ", ".join(dict.fromkeys(each.name for route in taking for each in route.fields))
+        return Denial(Reason.NO_ROUTE, f"no route takes this path with these fields: {names}")
+
     def candidates(self, path: str, host: str | None = None) -> tuple[Route, ...]:
-        """Every route whose path fits, whatever its methods, in file order.
+        """Every route whose path fits, whatever its methods and fields, in file order.
 
         Args:
             path: in canonical form.

@@ -1,4 +1,4 @@
-"""One host and path of every kind that some routes tell apart."""
+"""One host, path and set of fields of every kind that some routes tell apart."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 from gateway.policy.hosts import canonical_host, names_for
 from gateway.policy.model import Route
-from gateway.policy.paths import Oddity
+from gateway.policy.paths import CanonicalTarget, Oddity, canonical_target
+from gateway.policy.routes import RouteTable
+from gateway.prove.field_kinds import Fields, field_kinds
 from gateway.prove.paths import paths
 from gateway.prove.verdicts import HOST
 
@@ -21,10 +23,12 @@ class Place(NamedTuple):
     Attributes:
         host: its Host field.
         target: its path, as it is sent.
+        fields: of which routes are told apart.
     """
 
     host: str
     target: str
+    fields: Fields = ()
 
 
 def places(routes: Sequence[Route]) -> Iterator[Place]:
@@ -40,8 +44,18 @@ def places(routes: Sequence[Route]) -> Iterator[Place]:
         taking = tuple(route for route in routes if not route.hosts or not names.isdisjoint(route.hosts))
         if taking not in seen:
             seen.add(taking)
+            by_fields = RouteTable(taking) if any(route.fields for route in taking) else None
             for target in paths((route.path for route in taking), oddities):
-                yield Place(host, target)
+                for fields in _fields(by_fields, host, target):
+                    yield Place(host, target, fields)
+
+
+def _fields(table: RouteTable | None, host: str, target: str) -> tuple[Fields, ...]:
+    """Those of each kind; none where no route looks at any."""
+    canonical = canonical_target(target)
+    if table is None or not isinstance(canonical, CanonicalTarget):
+        return ((),)
+    return field_kinds(table.candidates(canonical.path, host))
 
 
 def _hosts(named: set[str]) -> Iterator[str]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from gateway.policy.denial import Denial
+from gateway.policy.denial import Denial, Reason
+from gateway.policy.fields import fields_fit
 from gateway.policy.model import RequestHead, Route
 from gateway.policy.routes import METHODS, RouteTable
 from gateway.prove.beyond import rule_doubts, table_doubts
@@ -100,7 +101,7 @@ class _Survey:
         self.unproven.extend(table_doubts((), routes))
         try:
             for place in places(routes):
-                request = Request("", place.target, host=place.host)
+                request = Request("", place.target, host=place.host, fields=place.fields)
                 head = head_of(request)
                 if not isinstance(head, Denial):
                     self._look(request, head)
@@ -119,11 +120,13 @@ class _Survey:
     def _look(self, request: Request, head: RequestHead) -> None:
         """All methods of one place."""
         table = self.policy.table
-        fitting = table.candidates(head.path, request.host)
+        fitting = [each for each in table.candidates(head.path, request.host) if fields_fit(each.fields, head.fields)]
         for method in sorted({method for route in fitting for method in route.methods}):
             self.kinds += 1
             asked = request._replace(method=method)
             found = table.match(head._replace(method=method))
+            if isinstance(found, Denial) and found.reason is Reason.REQUEST_MALFORMED:
+                continue
             winner = None if isinstance(found, Denial) else found
             losers = [route for route in fitting if method in route.methods and route is not winner]
             for loser in losers:

@@ -57,7 +57,7 @@ def entries(policy: Policy, payload: Mapping[str, object] | None, now: float) ->
 def _won(policy: Policy) -> Iterator[tuple[Request, Route]]:
     """A request of each kind, and the route that takes it."""
     for place in places(policy.table.routes):
-        request = Request("", place.target, host=place.host)
+        request = Request("", place.target, host=place.host, fields=place.fields)
         head = head_of(request)
         if isinstance(head, Denial):
             continue

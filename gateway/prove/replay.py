@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 from gateway.policy.decision import Allow, Evidence, decide
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.model import Claims, Rule
+from gateway.prove.field_kinds import Fields, field_kinds
+from gateway.prove.segments import TooManyKindsError
 from gateway.prove.verdicts import Policy, Request, Verdict, head_of
 
 _NOT_BY_RULES = frozenset(
@@ -76,12 +78,32 @@ def replay(policy: Policy, record: Mapping[str, Any], at: float) -> Outcome:
     method, path, decision = (_text(record, name) for name in ("method", "path", "decision"))
     if not method or not path or decision not in {"allow", "deny"} or _reason(record) in _NOT_BY_RULES:
         return Outcome(Replayed.LEFT_OUT)
-    verdict = _verdict(policy, Request(method, path, host=_text(record, "host")), record, at)
+    verdict = _whatever_fields(policy, Request(method, path, host=_text(record, "host")), record, at)
     if verdict is None:
         return Outcome(Replayed.UNCLEAR)
     if verdict.allowed == (decision == "allow"):
         return Outcome(Replayed.SAME, verdict)
     return Outcome(Replayed.ALLOWED if verdict.allowed else Replayed.REFUSED, verdict)
+
+
+def _whatever_fields(policy: Policy, request: Request, record: Mapping[str, Any], at: float) -> Verdict | None:
+    """The verdict, if it is the same whatever fields the request had: a record has none of them."""
+    told = [_verdict(policy, request._replace(fields=fields), record, at) for fields in _kinds(policy, request)]
+    known = [verdict for verdict in told if verdict is not None]
+    return known[0] if len(known) == len(told) > 0 and len({verdict.allowed for verdict in known}) == 1 else None
+
+
+def _kinds(policy: Policy, request: Request) -> list[Fields]:
+    """Fields of every kind that the routes tell apart; none at all where there are too many."""
+    head = head_of(request)
+    if isinstance(head, Denial):
+        return [()]
+    fitting = policy.table.candidates(head.path, head.host)
+    try:
+        kinds = field_kinds(route for route in fitting if request.method in route.methods)
+    except TooManyKindsError:
+        return []
+    return [fields for fields in kinds if len(dict(fields)) == len(fields)]
 
 
 def _verdict(policy: Policy, request: Request, record: Mapping[str, Any], at: float) -> Verdict | None:

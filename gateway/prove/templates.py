@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from gateway.policy.fields import fields_include
 from gateway.policy.hosts import hosts_include
 from gateway.policy.model import Route
 from gateway.policy.routes import Literal, Rest, Segment, Variable, parse_template
@@ -13,8 +14,9 @@ _SLASH = re.compile("/")
 
 
 def is_narrower(one: Route, other: Route) -> bool:
-    """Whether the other route takes every host and path that the one takes: so it has to stand first."""
-    return hosts_include(other.hosts, one.hosts) and _includes(parse_template(other.path), parse_template(one.path))
+    """Whether the other route takes every host, path and field that the one takes: so it has to stand first."""
+    around = hosts_include(other.hosts, one.hosts) and fields_include(other.fields, one.fields)
+    return around and _includes(parse_template(other.path), parse_template(one.path))
 
 
 def _includes(wide: tuple[Segment, ...], narrow: tuple[Segment, ...]) -> bool:

@@ -64,12 +64,14 @@ class Request(NamedTuple):
         target: its path, in the form in which it is sent.
         caller: who sends it.
         host: its Host field.
+        fields: names and values of further fields.
     """
 
     method: str
     target: str
     caller: Caller = Caller()
     host: str = HOST
+    fields: tuple[tuple[str, str], ...] = ()
 
     @property
     def origin(self) -> str:
@@ -113,7 +115,7 @@ def head_of(request: Request) -> RequestHead | Denial:
     canonical = canonical_target(request.target)
     if isinstance(canonical, Denial):
         return canonical
-    authorization, fields = _placed(request.caller, request.origin)
+    authorization, placed = _placed(request.caller, request.origin)
     return RequestHead(
         method=request.method,
         target=request.target,
@@ -122,7 +124,7 @@ def head_of(request: Request) -> RequestHead | Denial:
         oddities=canonical.oddities,
         host=request.host,
         authorization=authorization,
-        fields=fields,
+        fields=(*((name.encode(), value.encode()) for name, value in request.fields), *placed),
     )
 
 

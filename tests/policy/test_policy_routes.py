@@ -2,12 +2,14 @@
 
 import re
 import sys
+from dataclasses import replace
 from types import FrameType
 
 import pytest
 from hypothesis import given, strategies as st
 
 from gateway.policy.denial import Denial, Reason
+from gateway.policy.fields import FieldCondition
 from gateway.policy.model import RequestHead, Route
 from gateway.policy.paths import Oddity
 from gateway.policy.patterns import compiled
@@ -177,6 +179,48 @@ def test_an_oddity_on_no_route_is_an_invalid_target() -> None:
     assert reason(RouteTable([]).match(head("/a"))) is Reason.NO_ROUTE
 
 
+VERSIONS = [
+    replace(route("two", "/jobs/{job}"), fields=(FieldCondition("X-Version", ("2",)),)),
+    replace(route("debug", "/jobs/7"), fields=(FieldCondition("X-Debug"), FieldCondition("X-Version", ("3",)))),
+    replace(route("none", "/{any...}"), fields=(FieldCondition("X-Version", present=False),)),
+    replace(route("run", "/jobs/7", "POST"), fields=(FieldCondition("X-Run"),)),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "method", "fields", "expected"),
+    [
+        ("/jobs/7", "GET", {"X-Version": "2"}, "two"),
+        ("/jobs/7", "GET", {"X-Version": "2", "X-Debug": ""}, "two"),
+        ("/jobs/7", "GET", {"x-version": "3", "x-debug": ""}, "debug"),
+        ("/jobs/7", "GET", {"X-Version": "3"}, "no_route"),
+        ("/jobs/8", "GET", {"X-Version": "3", "X-Debug": ""}, "no_route"),
+        ("/jobs/7", "GET", {}, "none"),
+        ("/other", "GET", {"X_Version": "2"}, "request_malformed"),
+        ("/other", "GET", {"X_Run": "2"}, "none"),
+        ("/jobs/7", "GET", {"X-Version": "2", "X_Debug": "2"}, "request_malformed"),
+        ("/jobs/8", "GET", {"X-Version": "2", "X_Debug": "2"}, "two"),
+        ("/jobs/7", "POST", {}, "no_route"),
+        ("/jobs/7", "POST", {"X-Run": "", "X_Version": ""}, "run"),
+        ("/jobs/7", "PUT", {"X-Version": "2"}, "method_not_allowed"),
+        ("/jobs/a%2Fb", "GET", {"X-Version": "2"}, "target_invalid"),
+        ("/jobs/a%2Fb", "GET", {"X-Version": "3"}, "no_route"),
+    ],
+)
+def test_fields_tell_routes_apart_that_take_the_same_path(
+    text: str, method: str, fields: dict[str, str], expected: str
+) -> None:
+    request = head(text, method)._replace(fields=[(name.encode(), value.encode()) for name, value in fields.items()])
+    found = RouteTable(VERSIONS).match(request)
+    assert (found.id if isinstance(found, Route) else found.reason.value) == expected
+
+
+def test_a_path_that_no_fields_open_names_them() -> None:
+    denial = RouteTable(VERSIONS[:2]).match(head("/jobs/7"))
+    assert isinstance(denial, Denial)
+    assert denial.detail == "no route takes this path with these fields: X-Version, X-Debug"
+
+
 def fits(segments: tuple[Segment, ...], parts: list[str]) -> bool:
     """Whether a path fits one template, in the most obvious way."""
     if not segments or not parts:
@@ -194,10 +238,23 @@ def fits(segments: tuple[Segment, ...], parts: list[str]) -> bool:
 def naive(routes: list[Route], request: RequestHead) -> str:
     parts = request.path.split("/")[1:]
     fitting = [entry for entry in routes if fits(parse_template(entry.path), parts)]
-    for entry in fitting:
-        if request.method in entry.methods:
+    taking = [entry for entry in fitting if request.method in entry.methods]
+    if taking and taking[0].fields and any(is_doubtful(each.name, request) for entry in taking for each in entry.fields):
+        return "request_malformed"
+    for entry in taking:
+        if all(each.holds(dict(decoded(request)).get(each.name)) for each in entry.fields):
             return entry.id
-    return "method_not_allowed" if fitting else "no_route"
+    return "method_not_allowed" if fitting and not taking else "no_route"
+
+
+def decoded(request: RequestHead) -> list[tuple[str, str]]:
+    return [(name.decode(), value.decode()) for name, value in request.fields]
+
+
+def is_doubtful(name: str, request: RequestHead) -> bool:
+    """Whether a field is there more than once, or in another spelling."""
+    alike = [each for each, _ in decoded(request) if re.fullmatch("[_.-]".join(name.split("-")), each)]
+    return alike not in ([], [name])
 
 
 _words = st.sampled_from(["a", "b", "1", "%20"])
@@ -208,14 +265,29 @@ _middles = st.lists(_words | _variables, max_size=3).map(
 _ends = st.sampled_from(["", "a", "b", "{last}", "{last:[b-d]}", "{rest...}"])
 _templates = st.builds(lambda middle, end: "/" + "/".join([*middle, end]), _middles, _ends)
 _methods = st.sets(st.sampled_from(["GET", "POST"]), min_size=1)
-_tables = st.lists(st.tuples(_templates, _methods), max_size=8).map(
-    lambda rows: [route(str(place), path, *methods) for place, (path, methods) in enumerate(rows)]
+_conditions = st.sampled_from(
+    [
+        FieldCondition("x-a", ("1",)),
+        FieldCondition("x-a", ("1", "2")),
+        FieldCondition("x-a", present=False),
+        FieldCondition("x-b"),
+    ]
+)
+_looked_at = st.just(()) | st.lists(_conditions, max_size=2, unique_by=lambda each: each.name).map(tuple)
+_fields = st.lists(
+    st.tuples(st.sampled_from([b"x-a", b"x-b", b"x_a", b"x-c"]), st.sampled_from([b"1", b"2", b"3"])), max_size=2
+)
+_tables = st.lists(st.tuples(_templates, _methods, _looked_at), max_size=8).map(
+    lambda rows: [
+        replace(route(str(place), path, *methods), fields=fields) for place, (path, methods, fields) in enumerate(rows)
+    ]
 )
 _requests = st.builds(
-    lambda parts, end, method: head("/" + "/".join([*parts, end]), method),
+    lambda parts, end, method, fields: head("/" + "/".join([*parts, end]), method)._replace(fields=fields),
     st.lists(_words, max_size=3),
     st.sampled_from(["", "a", "b"]),
     st.sampled_from(["GET", "POST"]),
+    _fields,
 )
 
 

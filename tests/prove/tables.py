@@ -8,6 +8,7 @@ from itertools import combinations, product
 from hypothesis import strategies as st
 
 from gateway.policy.circumstances import Hours
+from gateway.policy.fields import FieldCondition
 from gateway.policy.model import ClaimCondition, ClaimValue, PathVariable, Route, Rule, TokenFrom, TrustedIssuer
 from gateway.policy.paths import Oddity
 from gateway.policy.routes import RouteTable
@@ -25,6 +26,12 @@ NETWORKS = tuple(
 )
 HOURS = (Hours(((0, 600), (6000, 10100)), UTC, "early"), Hours(((300, 900),), UTC, "late"))
 ADDRESSES = ("", "10.1.0.1", "10.2.0.1", "192.0.2.7", "2001:db8::7", "::2")
+FIELDS = (
+    (FieldCondition("X-V", ("1",)),),
+    (FieldCondition("X-V", ("1", "2")),),
+    (FieldCondition("X-V", present=False), FieldCondition("X-D")),
+    (FieldCondition("X-D"),),
+)
 MOMENTS = tuple(NOW + minutes * 60 for minutes in range(0, 7 * 24 * 60, 100))
 
 _SEGMENTS = st.sampled_from(["a", "b", "{}", "{}", "{:int}", "{:[a-z]+}", "{:[a-c0]}"])
@@ -75,6 +82,7 @@ def routes(draw: st.DrawFn, name: str) -> Route:
         rule=draw(rules()),
         upstream=draw(st.sampled_from(["up", "up", "down"])),
         hosts=draw(st.sampled_from([(), (), (), ("a.example",), ("*.a.example", "b.example"), ("*.example",)])),
+        fields=draw(st.sampled_from([(), (), (), *FIELDS])),
         allow_in_path=frozenset(draw(st.sampled_from([[], [], [], list(Oddity), [Oddity.PATH_PARAMETERS]]))),
     )
 
@@ -121,6 +129,12 @@ def every_caller() -> tuple[Caller, ...]:
     return tuple(found)
 
 
+EVERY_FIELDS = tuple(
+    tuple(named)
+    for named in product(
+        (("X-V", "1"), ("X-V", "2"), ("X-V", "3"), ("x_v", "1"), ("X-O", "")), (("X-D", ""), ("X.D", "1"), ("X-V", "1"))
+    )
+)
 EVERY_HOST = ("a.example", "x.a.example", "b.example", "y.example", "other.test")
 EVERY_REQUEST = tuple(every_request())
 EVERY_CALLER = every_caller()

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from gateway.policy.fields import FieldCondition
 from gateway.policy.model import ClaimCondition, PathVariable, Route, Rule
 from gateway.policy.paths import Oddity
 from gateway.policy.routes import METHODS, RouteTable
@@ -13,7 +14,7 @@ from gateway.prove.granted import Grants, never_granted
 from gateway.prove.proofs import Kind, prove
 from gateway.prove.verdicts import Policy, Request, verdict
 
-from .tables import EVERY_CALLER, EVERY_HOST, EVERY_REQUEST, ISSUERS, pairs
+from .tables import EVERY_CALLER, EVERY_FIELDS, EVERY_HOST, EVERY_REQUEST, ISSUERS, pairs
 
 BOTH = frozenset({"one", "two"})
 
@@ -35,7 +36,8 @@ def test_every_doubt_is_shown_by_its_witness(policies: tuple[Policy, Policy], di
     found = prove(asked)
     unreachable = {doubt.route.id for doubt in found.doubts if doubt.kind is Kind.UNREACHABLE}
     for method, target in dice.sample(EVERY_REQUEST, 100):
-        request = Request(method, target, dice.choice(EVERY_CALLER), dice.choice(EVERY_HOST))
+        fields = dice.choice(((), *EVERY_FIELDS))
+        request = Request(method, target, dice.choice(EVERY_CALLER), dice.choice(EVERY_HOST), fields)
         winner = verdict(asked, request).route
         assert winner is None or winner.id not in unreachable
     for doubt in found.doubts:
@@ -50,6 +52,9 @@ def test_every_doubt_is_shown_by_its_witness(policies: tuple[Policy, Policy], di
         elif doubt.kind in {Kind.PUBLIC_BELOW, Kind.READ_OTHERWISE}:
             assert said.allowed
             assert said.route == doubt.route
+
+
+V2, V3 = ((FieldCondition("X-V", (value,)),) for value in "23")
 
 
 @pytest.mark.parametrize(
@@ -89,6 +94,20 @@ def test_every_doubt_is_shown_by_its_witness(policies: tuple[Policy, Policy], di
                 route("files", "/files/{file}", "a", allow_in_path=frozenset({Oddity.ENCODED_SLASH})),
             ],
             [(Kind.READ_OTHERWISE, "files", "/files/any%2Fadmin")],
+        ),
+        ([route("two", "/a", "a", fields=V2), route("any", "/a", "b")], []),
+        ([route("two", "/a", "a", fields=V2), route("three", "/a", "b", fields=V3)], []),
+        (
+            [route("two", "/a/{x}", "a", fields=V2), route("debug", "/a/{x}", "b", fields=(FieldCondition("X-D"),))],
+            [(Kind.OVERLAP, "debug", "/a/any")],
+        ),
+        (
+            [
+                route("there", "/a", "a", fields=(FieldCondition("X-V"),)),
+                route("gone", "/a", "a", fields=(FieldCondition("X-V", present=False),)),
+                route("late", "/a", "b"),
+            ],
+            [(Kind.UNREACHABLE, "late", "/a")],
         ),
         ([route("files", "/files/{file...}", "a", allow_in_path=frozenset(Oddity))], []),
     ],

@@ -1,9 +1,11 @@
 """`replay`: what a record of the access log says under other rules, and what it can't say."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from gateway.policy.fields import FieldCondition
 from gateway.policy.model import ClaimCondition, Route, Rule, TokenFrom
 from gateway.policy.routes import RouteTable
 from gateway.prove.replay import Replayed, replay
@@ -75,6 +77,23 @@ def judged(record: dict[str, Any], **demands: Any) -> Replayed:
 )
 def test_a_record_is_judged_by_what_it_has(record: dict[str, Any], demands: dict[str, Any], found: Replayed) -> None:
     assert judged(record, **demands) is found
+
+
+@pytest.mark.parametrize(
+    ("last", "found"),
+    [({"all_of": ("a",)}, Replayed.SAME), ({"all_of": ("b",)}, Replayed.UNCLEAR), ({"deny": True}, Replayed.UNCLEAR)],
+)
+def test_fields_that_no_record_has_leave_open_what_they_decide(last: dict[str, Any], found: Replayed) -> None:
+    rules = (Rule(issuers=frozenset({"one"}), all_of=("a",)), Rule(issuers=frozenset({"one"}), **last))
+    two, others = (Route("r", "/jobs/{job}", frozenset({"GET"}), rule, "up") for rule in rules)
+    table = RouteTable([replace(two, fields=(FieldCondition("X-V", ("2",)),)), others])
+    assert replay(Policy(table, ISSUERS), CALLED, NOW).replayed is found
+
+
+def test_fields_of_too_many_kinds_leave_all_open() -> None:
+    many = tuple(FieldCondition(f"X-{at}", ("1", "2")) for at in range(5))
+    route = Route("r", "/jobs/{job}", frozenset({"GET"}), Rule(public=True), "up", fields=many)
+    assert replay(Policy(RouteTable([route]), ISSUERS), CALLED, NOW).replayed is Replayed.UNCLEAR
 
 
 def test_a_token_of_one_of_several_entries_that_share_an_issuer_is_unclear_where_only_some_are_taken() -> None:

@@ -30,6 +30,8 @@ OLD = [
     USUAL | {"id": "partner", "path": "/partner", "issuers": ["other"]},
     USUAL | {"id": "host", "path": "/host", "host": ["a.example", "*.b.example"]},
     {"id": "open", "path": "/open", "public": True, "upstream": "api"},
+    USUAL | {"id": "told", "path": "/told", "fields": {"X-Version": "2", "X-Beta": False}},
+    USUAL | {"id": "apart", "path": "/told", "fields": {"X-Beta": "on"}, "scopes": ["write"]},
 ]
 CHANGES: dict[str, dict[str, Any]] = {
     "number": {"path": "/jobs/{job:[0-9.]+}", "methods": ["GET", "POST"]},
@@ -41,6 +43,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "partner": {"issuers": ["other", "main"]},
     "host": {"host": ["*.a.example", "*.b.example", "b.example"]},
     "open": {"public": False, "scopes": ["read"]},
+    "told": {"fields": {"X-Version": ["2", "3"]}},
+    "apart": {"fields": {"X-Beta": True}, "scopes": ["write"]},
 }
 NEW = [route | CHANGES[route["id"]] for route in OLD]
 
@@ -64,6 +68,7 @@ def sent(witness: Request) -> bytes:
             fields = [f"{caller.place.name}: {token}"]
         else:
             fields = [f"Cookie: {caller.place.name}={token}", f"Origin: http://{witness.host}"]
+    fields += [f"{name}: {value}" for name, value in witness.fields]
     return request(f"{witness.method} {witness.target}", *fields, host=f"Host: {witness.host}")
 
 
@@ -104,6 +109,8 @@ DOUBTFUL = [
     USUAL | {"id": "keys", "path": "/files/keys", "methods": ["GET"], "scopes": ["admin"]},
     USUAL | {"id": "files", "path": "/files/{name}", "methods": ["GET"], "allow_in_path": ["path_parameters"]},
     USUAL | {"id": "admin", "path": "/admin/{rest...}"},
+    USUAL | {"id": "version", "path": "/v", "methods": ["GET"], "fields": {"X-Version": "2"}},
+    USUAL | {"id": "beta", "path": "/v", "methods": ["GET"], "fields": {"X-Beta": True}, "scopes": ["beta"]},
 ]
 
 
