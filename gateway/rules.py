@@ -15,6 +15,7 @@ from gateway.policy.denial import Denial, Reason, unmet
 from gateway.policy.forwarding import TrustedProxies
 from gateway.policy.headers import Field, Kind, ReceivedHead, kind_of
 from gateway.policy.model import BearerToken, RequestHead, Route, Rule
+from gateway.policy.preflight import Preflight, preflight
 from gateway.policy.printable import brief
 from gateway.policy.resource_metadata import ResourceMetadata
 from gateway.policy.routes import RouteTable
@@ -62,14 +63,14 @@ class Judgement(NamedTuple):
 
     Attributes:
         outcome: the decision; UnknownKey where the issuer's keys have to be looked for first, UnknownToken where it has
-            to be asked about the token.
+            to be asked about the token; Preflight where the gateway itself answers.
         route: the route that matched.
         token: the verified token.
         cached: whether its verification was remembered; None where no token was looked at.
         seconds: that verification took.
     """
 
-    outcome: Allow | Denial | UnknownKey | UnknownToken
+    outcome: Allow | Denial | UnknownKey | UnknownToken | Preflight
     route: Route | None = None
     token: VerifiedToken | None = None
     cached: bool | None = None
@@ -102,6 +103,8 @@ def judge(  # noqa: PLR0913, PLR0917 - the journey's whole luggage
     known: Known = UNKNOWN,
 ) -> Judgement:
     """Match, take, verify, decide. Never waits, and changes nothing but the memory of tokens and of proofs."""
+    if table.takes_preflights and (asked := preflight(head, table)) is not None:
+        return Judgement(asked, asked.route)
     route = known.route or table.match(head)
     if isinstance(route, Denial):
         return Judgement(route)

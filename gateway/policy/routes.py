@@ -214,7 +214,12 @@ def _add(node: _Node, template: tuple[Segment, ...], leaf: _Leaf) -> None:
 
 
 class RouteTable:
-    """All routes of a configuration, compiled."""
+    """All routes of a configuration, compiled.
+
+    Attributes:
+        routes: in the file's order.
+        takes_preflights: whether one of them says something of the pages of other origins.
+    """
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self.routes = tuple(routes)
@@ -228,6 +233,7 @@ class RouteTable:
             for root in roots:
                 _add(root, template, _Leaf(order, route))
         self._longest_host = max(map(len, self._by_host), default=0)
+        self.takes_preflights = any(route.cors is not None for route in self.routes)
 
     def match(self, head: RequestHead) -> Route | Denial:
         """The first route in file order whose host, path, method and fields fit.

@@ -1,0 +1,99 @@
+"""Preflights: a browser asks whether a page may send what it wants to (Fetch standard, the CORS protocol).
+
+The gateway answers them itself, without a token, where the route that the page wants to reach says `cors`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from gateway.policy.cors import Cors, Field, asked_headers, asked_method, origin_of
+from gateway.policy.denial import Denial, Reason, unmet
+from gateway.policy.model import RequestHead, Route
+from gateway.policy.printable import brief
+from gateway.policy.routes import METHODS, RouteTable
+
+ORIGIN, HEADERS = "preflight origin", "preflight headers"
+"""The checks of a preflight."""
+
+_ORIGIN_HINT = "Ask the API's owner whether pages of this origin may call it."
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A page may send what its preflight asks about.
+
+    Attributes:
+        fields: that tell the browser so.
+    """
+
+    fields: tuple[Field, ...]
+
+
+class Preflight(NamedTuple):
+    """A preflight that the gateway answers.
+
+    Attributes:
+        method: that it asks about.
+        route: that the page wants to reach.
+        outcome: whether it may send its request there.
+    """
+
+    method: str
+    route: Route
+    outcome: Granted | Denial
+
+
+def preflight(head: RequestHead, table: RouteTable) -> Preflight | None:
+    """What the gateway answers to a preflight; None for any other request, and where the route says nothing of pages.
+
+    Args:
+        head: of any request.
+        table: the routes.
+    """
+    method = asked_method(head.method, head.fields)
+    reached = None if method is None else _reached(head, method, table)
+    if method is None or reached is None:
+        return None
+    route, cors = reached
+    return Preflight(method, route, _judge(head, cors, table))
+
+
+def _reached(head: RequestHead, method: str, table: RouteTable) -> tuple[Route, Cors] | None:
+    """The route that a page wants to reach, and what it says of pages; None where it says nothing.
+
+    A preflight tells the names of the request's fields, not their values. So where routes are told apart by fields,
+    all that could take the request have to say the same.
+    """
+    taking = [route for route in table.candidates(head.path, head.host) if method in route.methods]
+    last = next((at for at, route in enumerate(taking) if not route.fields), len(taking))
+    possible = [route for route in taking[: last + 1] if not (route.fields and route.rule.deny)]
+    if not possible or possible[0].cors is None:
+        return None
+    route, cors = possible[0], possible[0].cors
+    same = all(each.cors == cors and head.oddities <= each.allow_in_path for each in possible)
+    return (route, cors) if same else None
+
+
+def _judge(head: RequestHead, cors: Cors, table: RouteTable) -> Granted | Denial:
+    origin = origin_of(head.fields) or ""
+    allowed = cors.allowed(origin)
+    if not allowed:
+        return replace(unmet(Reason.ORIGIN_UNTRUSTED, ORIGIN, " or ".join(cors.origins), origin), hint=_ORIGIN_HINT)
+    known = {name.lower() for name in cors.headers}
+    unknown = [name for name in asked_headers(head.fields) if name not in known]
+    if unknown:
+        denial = unmet(Reason.ORIGIN_UNTRUSTED, HEADERS, ", ".join(cors.headers) or "none", ", ".join(unknown))
+        return replace(denial, hint=f"Ask the API's owner whether pages may send the field {brief(unknown[0])}.")
+    return Granted((*allowed, *_terms(head, cors, table)))
+
+
+def _terms(head: RequestHead, cors: Cors, table: RouteTable) -> list[Field]:
+    """A browser remembers them for all methods that they name, so these are the ones on whose route the same holds."""
+    reached = {method: _reached(head, method, table) for method in METHODS}
+    methods = [method for method, found in reached.items() if found is not None and found[1] == cors]
+    fields = [(b"Access-Control-Allow-Methods", ", ".join(methods).encode())]
+    if cors.headers:
+        fields.append((b"Access-Control-Allow-Headers", ", ".join(cors.headers).encode()))
+    return [*fields, (b"Access-Control-Max-Age", b"%d" % cors.max_age)]
