@@ -254,15 +254,16 @@ def _unreachable(missing: NoKeys, config: GatewayConfig) -> str:
     remedy = "start the gateway, which runs that issuer" if own else "look after the issuer or its address"
     return (
         f"the issuer {missing.issuer} gives no keys ({shown(missing.detail)}), so the token cannot be judged; "
-        f"a gateway without them answers 503 keys_unavailable: {remedy}, or use --claims"
+        f"a gateway without them answers 503 keys_unavailable unless in shadow: {remedy}, or use --claims"
     )
 
 
 def _silent(missing: NoAnswer) -> str:
     return (
         f"the issuer {missing.issuer} tells nothing of the token ({shown(missing.detail)}), so it cannot be judged; "
-        "a gateway that gets no answer says 503 introspection_unavailable: look after the endpoint and the credentials "
-        f"that issuers.{missing.issuer}.introspection names, or give the answer with --introspection"
+        "a gateway that gets no answer says 503 introspection_unavailable unless in shadow: "
+        f"look after the endpoint and the credentials that issuers.{missing.issuer}.introspection names, "
+        "or give the answer with --introspection"
     )
 
 

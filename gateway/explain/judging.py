@@ -13,9 +13,11 @@ from gateway.explain.grounds import Grounds, asked
 from gateway.explain.reading import Request, read_request
 from gateway.explain.stand_in import stand_in
 from gateway.policy.bearer import take_token
-from gateway.policy.decision import Allow
+from gateway.policy.decision import ALLOW, Allow
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.model import BearerToken, RequestHead, Route, TrustedIssuer
+from gateway.policy.modes import lets_pass
+from gateway.policy.preflight import Preflight
 from gateway.policy.token_from import as_authorization
 from gateway.rules import Judgement, judge, without_key
 from gateway.sources import Sources
@@ -66,6 +68,7 @@ class Findings:
         asked: the issuer that an opaque token belongs to; None for any other token.
         answer: what it tells of the token.
         answer_from: where that comes from, in words.
+        preflight: the request, if it is one that the gateway answers itself.
         not_looked: why nobody knows whether the token is revoked; None where its issuer's feed was asked.
     """
 
@@ -86,6 +89,7 @@ class Findings:
     asked: TrustedIssuer | None = None
     answer: Mapping[str, object] | None = field(default=None, repr=False)
     answer_from: str = ""
+    preflight: Preflight | None = None
 
     @property
     def payload(self) -> Mapping[str, object]:
@@ -93,6 +97,14 @@ class Findings:
         if self.answer is not None and self.asked is not None:
             return {"iss": self.asked.issuer, **self.answer}
         return {} if self.compact is None else self.compact.payload
+
+    @property
+    def let_pass(self) -> Denial | None:
+        """The refusal that the route's mode lets pass; None where there is none, or where it is enforced."""
+        outcome, claims = self.outcome, None if self.verified is None else self.verified.claims
+        if not isinstance(outcome, Denial) or self.route is None or self.preflight is not None:
+            return None
+        return outcome if lets_pass(self.route.rule.mode, outcome, claims, self.now) else None
 
     @property
     def issuer(self) -> TrustedIssuer | None:
@@ -112,7 +124,7 @@ class _Sender:
 def taken(findings: Findings) -> BearerToken | Denial | None:
     """The token, as the journey takes it; None where nobody looks for one."""
     head, route = findings.head, findings.route
-    if head is None or route is None or not route.rule.takes_token:
+    if head is None or route is None or not route.rule.takes_token or findings.preflight is not None:
         return None
     place = route.rule.token_from
     if place is not None:
@@ -269,10 +281,11 @@ async def judge_as_if(
     outcome = judgement.outcome
     if isinstance(outcome, UnknownKey | UnknownToken):
         raise TypeError("the stand-in for a token is a JWT, and names a key that its own issuer has")
-    told = payload is not None and judgement.route is not None and not judgement.route.rule.public
+    looked = judgement.route is not None and not judgement.route.rule.public and not isinstance(outcome, Preflight)
     not_looked = "there are claims only, and no token"
-    findings = Findings(grounds, request, now, outcome, head, from_claims=True, not_looked=not_looked)
-    findings = replace(findings, assumed=signed.assumed if told else ())
+    decided = _answered(outcome) if isinstance(outcome, Preflight) else outcome
+    findings = Findings(grounds, request, now, decided, head, from_claims=True, not_looked=not_looked)
+    findings = replace(findings, assumed=signed.assumed if payload is not None and looked else ())
     return _findings(findings, judgement, signed.issuers, signed.keys)
 
 
@@ -294,11 +307,13 @@ async def _read(grounds: Grounds, request: Request) -> RequestHead | Denial:
 
 
 def _settled(
-    outcome: Allow | Denial | UnknownKey | UnknownToken, sources: Mapping[str, KeySource]
+    outcome: Allow | Denial | UnknownKey | UnknownToken | Preflight, sources: Mapping[str, KeySource]
 ) -> Allow | Denial | NoKeys:
     """The outcome, once its issuer's keys have been looked for."""
     if isinstance(outcome, UnknownToken):
         raise TypeError("the issuer's answer was judged, and remembered where the token is good")
+    if isinstance(outcome, Preflight):
+        return _answered(outcome)
     if not isinstance(outcome, UnknownKey):
         return outcome
     source = sources[outcome.issuer]
@@ -308,12 +323,17 @@ def _settled(
     return denial
 
 
+def _answered(preflight: Preflight) -> Allow | Denial:
+    return preflight.outcome if isinstance(preflight.outcome, Denial) else ALLOW
+
+
 def _findings(
     findings: Findings, judgement: Judgement, issuers: tuple[TrustedIssuer, ...], keys: Mapping[str, Keys]
 ) -> Findings:
     """Add what the token is, as far as the journey looked at it."""
-    route = judgement.route
-    findings = replace(findings, route=route)
+    outcome = judgement.outcome
+    preflight = outcome if isinstance(outcome, Preflight) else None
+    findings = replace(findings, route=judgement.route, preflight=preflight)
     token = taken(findings)
     if token is None or isinstance(token, Denial):
         return findings

@@ -82,7 +82,9 @@ class Verdict:
         title: its summary.
         hint: what the client is told to do.
         detail: what the gateway knows, and does not tell the client.
-        fields: WWW-Authenticate, Allow and Retry-After, as far as they are sent.
+        fields: WWW-Authenticate, Allow, Retry-After and Warning, as far as they are sent.
+        mode: of the route; "" where none matched.
+        would_deny: the slug of the reason for which the route refuses what its mode lets pass.
     """
 
     allowed: bool
@@ -94,6 +96,8 @@ class Verdict:
     detail: str = ""
     fields: tuple[tuple[str, str], ...] = ()
     goes_on: tuple[tuple[str, str], ...] = ()
+    mode: str = ""
+    would_deny: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ checked a second time here.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from gateway.config.gateway_file import GatewayConfig
 from gateway.explain.demand_remedies import evidence_of
@@ -23,6 +24,7 @@ from gateway.explain.words import shown
 from gateway.policy.decision import Allow, describe_scopes
 from gateway.policy.denial import Denial, Reason, refuse
 from gateway.policy.model import RequestHead, Route, Rule
+from gateway.policy.modes import warning
 from gateway.policy.paths import query_keys
 from gateway.policy.routes import RouteTable
 
@@ -181,9 +183,12 @@ def _destination(config: GatewayConfig, route: Route | None) -> str:
 
 def _verdict(findings: Findings) -> Verdict:
     outcome, route = findings.outcome, findings.route
-    if isinstance(outcome, Allow):
+    mode = "" if route is None else route.rule.mode.name
+    passed = findings.let_pass
+    if isinstance(outcome, Allow) or passed is not None:
         destination = _destination(findings.grounds.config, route)
-        return Verdict(allowed=True, upstream=destination, goes_on=tuple(going_on(findings)))
+        allowed = Verdict(allowed=True, upstream=destination, goes_on=tuple(going_on(findings)), mode=mode)
+        return allowed if passed is None else _let_pass(allowed, findings, passed)
     refusal = refuse(outcome, findings.grounds.config.realm, "")
     fields = [(name.decode(), value.decode()) for name, value in refusal.fields if name in _ANSWER_FIELDS]
     meaning = outcome.meaning
@@ -195,4 +200,18 @@ def _verdict(findings: Findings) -> Verdict:
         hint=outcome.hint or meaning.hint,
         detail=shown(outcome.detail),
         fields=tuple(fields),
+        mode=mode,
+    )
+
+
+def _let_pass(allowed: Verdict, findings: Findings, denial: Denial) -> Verdict:
+    """What the record and, in grace, the answer say of a refusal that is not made."""
+    line = b"" if findings.route is None else warning(findings.route.rule.mode, denial)
+    name, _, value = line.decode().rstrip().partition(": ")
+    return replace(
+        allowed,
+        would_deny=denial.reason.value,
+        title=denial.meaning.title,
+        detail=shown(denial.detail),
+        fields=((name, value),) if line else (),
     )

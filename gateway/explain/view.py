@@ -122,10 +122,18 @@ def _facts(step: Step, signs: dict[Mark, str]) -> Table:
 def _verdict(verdict: Verdict) -> Iterator[RenderableType]:
     if verdict.allowed:
         yield Text.assemble(("allowed", "bold green"), f"  it goes on to {verdict.upstream}")
-        yield from _named(verdict.goes_on)
+        yield from _named((*verdict.goes_on, *_refused_in_vain(verdict)))
         return
     yield Text.assemble((f"{verdict.status} {verdict.reason}", "bold red"), f"  {verdict.title}")
     yield from _named((*verdict.fields, ("hint", verdict.hint)))
+
+
+def _refused_in_vain(verdict: Verdict) -> Iterator[tuple[str, str]]:
+    """What the route's mode lets pass."""
+    if verdict.would_deny is not None:
+        yield "mode", f"{verdict.mode}: the route refuses it, and it passes all the same"
+        yield "would deny", f"{verdict.would_deny}  {verdict.title}"
+        yield from verdict.fields
 
 
 def _named(values: tuple[tuple[str, str], ...]) -> Iterator[RenderableType]:
