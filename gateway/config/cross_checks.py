@@ -175,7 +175,7 @@ def _fields_of_tokens(root: Mapping[str, Any]) -> dict[str, str]:
 def _fields(path: Path, route: Mapping[str, Any], tokens_in: Mapping[str, str]) -> Iterator[Fault]:
     """Which route it is, is known before a token is looked for."""
     for field in mapping(route.get("fields")):
-        if isinstance(field, str) and spelling(field) in tokens_in:
+        if spelling(field) in tokens_in:
             taking = tokens_in[spelling(field)]
             yield (*path, "fields", field), f"holds the token of route {taking}: tell the routes apart by another field"
 

@@ -239,7 +239,8 @@ def naive(routes: list[Route], request: RequestHead) -> str:
     parts = request.path.split("/")[1:]
     fitting = [entry for entry in routes if fits(parse_template(entry.path), parts)]
     taking = [entry for entry in fitting if request.method in entry.methods]
-    if taking and taking[0].fields and any(is_doubtful(each.name, request) for entry in taking for each in entry.fields):
+    looked_at = {each.name for entry in taking for each in entry.fields} if taking and taking[0].fields else set()
+    if any(is_doubtful(name, request) for name in looked_at):
         return "request_malformed"
     for entry in taking:
         if all(each.holds(dict(decoded(request)).get(each.name)) for each in entry.fields):
