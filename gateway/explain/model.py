@@ -74,15 +74,15 @@ class Verdict:
     """The answer that the gateway gives.
 
     Attributes:
-        allowed: whether the request goes on.
-        upstream: where to, None for a refusal.
+        allowed: whether the request goes on; of a preflight, whether the page may send what it asks about.
+        upstream: where to; None for a refusal, and for a preflight.
         goes_on: what it gets otherwise than it came, as far as the route says so.
-        status: of the refusal; None where the upstream answers.
+        status: of the gateway's own answer; None where the upstream answers.
         reason: its slug.
         title: its summary.
         hint: what the client is told to do.
         detail: what the gateway knows, and does not tell the client.
-        fields: WWW-Authenticate, Allow, Retry-After and Warning, as far as they are sent.
+        fields: WWW-Authenticate, Allow, Retry-After and Warning, as far as they are sent; all that grants a preflight.
         mode: of the route; "" where none matched.
         would_deny: the slug of the reason for which the route refuses what its mode lets pass.
     """

@@ -8,6 +8,7 @@ from gateway.config.gateway_fields import ALGORITHMS
 from gateway.explain.demand_remedies import claims_if_valid, conditions, denied, evidence_of, hours, network
 from gateway.explain.judging import Findings
 from gateway.explain.model import Change
+from gateway.explain.pages import preflight_changes
 from gateway.explain.scopes import get_token, scope_changes
 from gateway.explain.targets import allowing, by_fields, hosts_of_path, nearest_routes, repaired
 from gateway.explain.words import either, shown, span
@@ -32,7 +33,7 @@ def changes(findings: Findings) -> tuple[Change, ...]:
 
 def _further(findings: Findings) -> Iterator[Change]:
     """What would refuse the same token next, once its verification's fault is gone."""
-    if findings.verified is not None or findings.route is None:
+    if findings.verified is not None or findings.route is None or findings.preflight is not None:
         return
     claims = claims_if_valid(findings)
     if claims is not None and isinstance(
@@ -258,6 +259,9 @@ def _step_up(findings: Findings, denial: Denial) -> Iterator[Change]:
 
 
 def _origin(findings: Findings, denial: Denial) -> Iterator[Change]:
+    if findings.preflight is not None:
+        yield from preflight_changes(findings, denial)
+        return
     yield Change(
         f"send it from {denial.expected}, so that Origin or Sec-Fetch-Site says so (found {denial.found})",
         (f"set public_url in {findings.grounds.file} to what browsers call the gateway, if a proxy ends TLS",),

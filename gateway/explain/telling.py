@@ -16,6 +16,7 @@ from gateway.explain.going_on import going_on
 from gateway.explain.introspected import introspected_facts
 from gateway.explain.judging import Findings, taken
 from gateway.explain.model import Candidate, Explanation, Fact, Mark, Scopes, Step, Verdict
+from gateway.explain.pages import answers_itself, granted, telling_pages
 from gateway.explain.proving import failed_proof, proving
 from gateway.explain.remedies import changes
 from gateway.explain.targets import fields_missed
@@ -26,6 +27,7 @@ from gateway.policy.denial import Denial, Reason, refuse
 from gateway.policy.model import RequestHead, Route, Rule
 from gateway.policy.modes import warning
 from gateway.policy.paths import query_keys
+from gateway.policy.preflight import Granted
 from gateway.policy.routes import RouteTable
 
 _ANSWER_FIELDS = (b"WWW-Authenticate", b"Allow", b"Retry-After")
@@ -40,7 +42,7 @@ def tell(findings: Findings) -> Explanation:
         path=shown(path),
         query_keys=tuple(query_keys(query)),
         at=findings.now,
-        steps=(_match(findings, candidates), _take(findings), _verify(findings), *proving(findings), _decide(findings)),
+        steps=(_match(findings, candidates), *_judged(findings), *telling_pages(findings)),
         candidates=candidates,
         scopes=_scopes(findings),
         verdict=_verdict(findings),
@@ -49,10 +51,18 @@ def tell(findings: Findings) -> Explanation:
     )
 
 
+def _judged(findings: Findings) -> tuple[Step, ...]:
+    if findings.preflight is not None:
+        return tuple(map(answers_itself, ("take", "verify", "decide")))
+    return (_take(findings), _verify(findings), *proving(findings), _decide(findings))
+
+
 def _candidates(findings: Findings) -> Iterator[Candidate]:
     head, table = findings.head, findings.grounds.table
     if head is None:
         return
+    if findings.preflight is not None:
+        head = head._replace(method=findings.preflight.method)
     fitting = table.candidates(head.path, head.host)
     for route in table.routes:
         fits, matched = route in fitting, route is findings.route
@@ -81,6 +91,8 @@ def _match(findings: Findings, candidates: tuple[Candidate, ...]) -> Step:
         return Step(Mark.FAILED, "match", shown(outcome.detail) if isinstance(outcome, Denial) else "")
     others = len(candidates) - 1
     among = f"the first of {len(candidates)} that fits" if others else "the only route"
+    if findings.preflight is not None:
+        among = f"to which the preflight's {findings.preflight.method} would go"
     return Step(Mark.OK, "match", f"route {route.id}, {among}")
 
 
@@ -166,12 +178,12 @@ def _decide(findings: Findings) -> Step:
 
 def _scopes(findings: Findings) -> Scopes | None:
     route, verified, outcome = findings.route, findings.verified, findings.outcome
-    if route is None or not route.rule.takes_token:
+    if route is None or not route.rule.takes_token or findings.preflight is not None:
         return None
-    granted = () if verified is None else verified.claims.scopes
+    grants = () if verified is None else verified.claims.scopes
     missing = outcome.scopes_missing if isinstance(outcome, Denial) else ()
     rule = route.rule
-    return Scopes(describe_scopes(rule), rule.all_of, rule.any_of, granted, missing)
+    return Scopes(describe_scopes(rule), rule.all_of, rule.any_of, grants, missing)
 
 
 def _destination(config: GatewayConfig, route: Route | None) -> str:
@@ -184,7 +196,9 @@ def _destination(config: GatewayConfig, route: Route | None) -> str:
 def _verdict(findings: Findings) -> Verdict:
     outcome, route = findings.outcome, findings.route
     mode = "" if route is None else route.rule.mode.name
-    passed = findings.let_pass
+    passed, preflight = findings.let_pass, findings.preflight
+    if preflight is not None and isinstance(preflight.outcome, Granted):
+        return granted(preflight.outcome, mode)
     if isinstance(outcome, Allow) or passed is not None:
         destination = _destination(findings.grounds.config, route)
         allowed = Verdict(allowed=True, upstream=destination, goes_on=tuple(going_on(findings)), mode=mode)

@@ -120,6 +120,10 @@ def _facts(step: Step, signs: dict[Mark, str]) -> Table:
 
 
 def _verdict(verdict: Verdict) -> Iterator[RenderableType]:
+    if verdict.allowed and verdict.upstream is None:
+        yield Text.assemble(("allowed", "bold green"), f"  the gateway answers the preflight itself: {verdict.status}")
+        yield from _named(verdict.fields)
+        return
     if verdict.allowed:
         yield Text.assemble(("allowed", "bold green"), f"  it goes on to {verdict.upstream}")
         yield from _named((*verdict.goes_on, *_refused_in_vain(verdict)))
