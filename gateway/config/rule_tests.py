@@ -18,8 +18,11 @@ from gateway.policy.denial import Reason
 NOBODY: Final = "none"
 ALLOW: Final = "allow"
 DENY: Final = "deny"
+WOULD_DENY: Final = "would_deny="
+"""What a reason follows where the route's mode lets pass what it refuses."""
 
 _ARROW = "->"
+_REASONS = tuple(reason.value for reason in Reason)
 _FORM = f"write 'METHOD /path  WHO {_ARROW} OUTCOME', such as 'GET /jobs  jobs.read {_ARROW} allow read-jobs'"
 _WORDS_OF_WHO = ("client", "issuer", "host", "peer")
 _REQUEST = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+ +\S+")
@@ -33,12 +36,19 @@ def _request(text: str) -> str:
     return " ".join(text.split())
 
 
+def _outcome_as_text(value: Any) -> Any:
+    """`{would_deny: REASON}` as it stands in a line."""
+    is_section = isinstance(value, dict) and value.keys() == {"would_deny"} and isinstance(value["would_deny"], str)
+    return WOULD_DENY + value["would_deny"] if is_section else value
+
+
 def _outcome(text: str) -> str:
     if text in (ALLOW, DENY):
         return text
-    known = (ALLOW, DENY, *(reason.value for reason in Reason))
-    if text not in known:
-        raise ValueError(f"{shown(text)} is neither allow nor deny nor a reason: {nearest(text, known, 'outcomes')}")
+    known = _REASONS if text.startswith(WOULD_DENY) else (ALLOW, DENY, *_REASONS)
+    named = text.removeprefix(WOULD_DENY)
+    if named not in known:
+        raise ValueError(f"{shown(text)} is neither allow nor deny nor a reason: {nearest(named, known, 'outcomes')}")
     return text
 
 
@@ -113,8 +123,21 @@ RequestLine = Annotated[
 ]
 Outcome = Annotated[
     str,
+    BeforeValidator(_outcome_as_text),
     AfterValidator(_outcome),
-    WithJsonSchema({"type": "string", "enum": [ALLOW, DENY, *(reason.value for reason in Reason)]}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "enum": [ALLOW, DENY, *_REASONS]},
+                {
+                    "type": "object",
+                    "properties": {"would_deny": {"type": "string", "enum": [*_REASONS]}},
+                    "required": ["would_deny"],
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
 ]
 Moment = Annotated[
     float,
@@ -156,7 +179,7 @@ class CaseConfig(CallerConfig):
 
     name: Text | None = Field(default=None, description="What the case shows, in a sentence; by default its request.")
     request: RequestLine = Field(description="Method and target, as a client sends them.")
-    expect: Outcome = Field(description="allow, deny, or the reason for which it is refused.")
+    expect: Outcome = Field(description="allow, deny, the reason for which it is refused, or {would_deny: REASON}.")
     route: Text | None = Field(default=None, description="Id of the route that has to decide; by default any.")
     caller: CallerName | None = Field(
         default=None, alias="as", description="Name of a caller of this file, to whose token this case adds."

@@ -12,7 +12,7 @@ from gateway.client.client_keys import ClientKey, base64url
 from gateway.client.dpop_proof import DpopKey
 from gateway.config import ConfigError, Document, nearest
 from gateway.config.errors import Path, in_file_order
-from gateway.config.rule_tests import ALLOW, DENY, CallerConfig, CaseConfig
+from gateway.config.rule_tests import ALLOW, DENY, WOULD_DENY, CallerConfig, CaseConfig
 from gateway.explain.grounds import Grounds
 from gateway.explain.reading import Request
 from gateway.explain.words import shown
@@ -40,7 +40,7 @@ class RuleCase:
         claims: of its token; None where it bears none.
         key: with which the sender proves that the token is its own (RFC 9449); None where it sends no such proof.
         at: when, in seconds since the epoch.
-        expect: allow, deny, or a reason.
+        expect: allow, deny, a reason, or would_deny= and a reason.
         route: that has to decide; None for any.
     """
 
@@ -210,10 +210,17 @@ def _in_words(bearer: CallerConfig) -> str:
     return ", ".join(parts)
 
 
-def is_met(case: RuleCase, reason: str | None, route: str | None) -> bool:
-    """Whether what was found is what the case expects; the reason is None where the request is let in."""
+def is_met(case: RuleCase, reason: str | None, route: str | None, *, let_pass: bool = False) -> bool:
+    """Whether what was found is what the case expects.
+
+    Args:
+        case: that expects something.
+        reason: for which the route refuses the request; None where it lets it in.
+        route: that decided.
+        let_pass: whether the route's mode lets the request pass all the same; that is neither allow nor deny.
+    """
     if case.route is not None and case.route != route:
         return False
-    if case.expect == ALLOW or reason is None:
-        return reason is None and case.expect == ALLOW
-    return case.expect in {DENY, reason}
+    if reason is None:
+        return case.expect == ALLOW
+    return case.expect == WOULD_DENY + reason if let_pass else case.expect in {DENY, reason}

@@ -12,7 +12,7 @@ from gateway.rule_tests.running import Result
 
 @dataclass(frozen=True, slots=True)
 class RouteCoverage:
-    """How many cases a route let in and how many it refused, and whether it can do either."""
+    """How many cases a route let in and how many it refused (also in vain), and whether it can do either."""
 
     route: str
     allowed: int

@@ -21,8 +21,9 @@ class Result:
     Attributes:
         case: as it was judged.
         met: whether that is what it expects.
-        reason: of the refusal; None where the request is let in.
-        status: of the refusal.
+        reason: for which the route refuses the request; None where it lets it in.
+        let_pass: whether the route's mode lets it pass all the same.
+        status: of the refusal; None where none is sent.
         detail: what was expected and found by the check that failed.
         route: that decided; None where none matched.
         explanation: the whole trace, of a case that is not met.
@@ -34,6 +35,7 @@ class Result:
     status: int | None
     detail: str
     route: str | None
+    let_pass: bool
     explanation: Explanation | None
 
 
@@ -50,13 +52,15 @@ def _result(case: RuleCase, findings: Findings) -> Result:
     denial = findings.outcome if isinstance(findings.outcome, Denial) else None
     reason = None if denial is None else denial.reason.value
     route = None if findings.route is None else findings.route.id
-    met = is_met(case, reason, route)
+    let_pass = findings.let_pass is not None
+    met = is_met(case, reason, route, let_pass=let_pass)
     return Result(
         case=case,
         met=met,
         reason=reason,
-        status=None if denial is None else denial.meaning.status,
+        status=None if denial is None or let_pass else denial.meaning.status,
         detail="" if denial is None else denial.detail,
         route=route,
+        let_pass=let_pass,
         explanation=None if met else tell(findings),
     )

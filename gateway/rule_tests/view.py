@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from gateway.config.rule_tests import ALLOW, DENY
+from gateway.config.rule_tests import ALLOW, DENY, WOULD_DENY
 from gateway.explain.words import shown
 from gateway.rule_tests.cases import RuleCase
 from gateway.rule_tests.coverage import Coverage
@@ -13,18 +13,20 @@ from gateway.rule_tests.running import Result
 
 
 def expected(case: RuleCase) -> str:
-    """`deny scope_insufficient by run-job`."""
+    """`deny scope_insufficient by run-job`, or `allow, would_deny=scope_insufficient by run-job`."""
     return _outcome(None if case.expect == ALLOW else case.expect, case.route)
 
 
 def found(result: Result) -> str:
     """The same of what came, with the check that failed."""
-    told = _outcome(result.reason, result.route)
+    told = _outcome(f"{WOULD_DENY}{result.reason}" if result.let_pass else result.reason, result.route)
     return f"{told} ({shown(result.detail)})" if result.detail else told
 
 
 def _outcome(reason: str | None, route: str | None) -> str:
     verdict = ALLOW if reason is None else DENY if reason == DENY else f"{DENY} {reason}"
+    if reason is not None and reason.startswith(WOULD_DENY):
+        verdict = f"{ALLOW}, {reason}"
     return verdict if route is None else f"{verdict} by {route}"
 
 
@@ -92,8 +94,9 @@ def _case_as_json(result: Result) -> dict[str, Any]:
         "passed": result.met,
         "expected": {"outcome": case.expect, "route": case.route},
         "found": {
-            "decision": ALLOW if result.reason is None else DENY,
-            "reason": result.reason,
+            "decision": ALLOW if result.reason is None or result.let_pass else DENY,
+            "reason": None if result.let_pass else result.reason,
+            "would_deny": result.reason if result.let_pass else None,
             "status": result.status,
             "route": result.route,
             "detail": result.detail,
