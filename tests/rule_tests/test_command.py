@@ -56,6 +56,7 @@ def test_json_has_every_case_and_the_coverage(trial: Trial) -> None:
         "found": {
             "decision": "deny",
             "reason": "token_missing",
+            "would_deny": None,
             "status": 401,
             "route": "list-jobs",
             "detail": told["cases"][1]["found"]["detail"],
