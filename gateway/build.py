@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gateway.build_rule import claims_named, rule
+from gateway.build_rule import claims_named, claims_told, rule
 from gateway.config.cors_section import CorsConfig
 from gateway.config.credentials import CredentialsConfig, IssuerTlsConfig
 from gateway.config.gateway_file import GatewayConfig, Limits, TlsConfig
@@ -155,6 +155,7 @@ def trusted_issuer(name: str, whole: GatewayConfig) -> TrustedIssuer:
         max_lifetime=config.max_lifetime,
         max_age=config.max_age,
         kept_claims=claims_named(whole.routes),
+        told_claims=claims_told(whole.routes),
     )
 
 
@@ -172,6 +173,7 @@ def route(config: RouteConfig, issuers: Mapping[str, IssuerConfig]) -> Route:
         allow_in_path=frozenset(config.allow_in_path),
         max_body=config.max_body,
         rewrite=None if rewrite is None else PathRewrite(rewrite.prefix, rewrite.to),
+        claim_fields=config.claim_fields or (),
         fields=config.fields or (),
         cors=None if config.cors is None else cors(config.cors),
         websocket=None if websocket is None else WebSocketTerms(websocket.idle_timeout, websocket.end_at_expiry),

@@ -42,6 +42,7 @@ def rule(config: RouteConfig, issuers: Mapping[str, IssuerConfig]) -> Rule:
         token_from=token_from(config.token_from),
         clients=_clients(config.clients, taken),
         conditions=tuple(_conditions(config)),
+        audiences=_audiences(config, {name: issuers[name] for name in taken}),
         mode=replace(config.mode, clients=_clients(config.grace_clients, taken) or frozenset()),
     )
 
@@ -91,6 +92,14 @@ def _clients(clients: ClientLists | None, issuers: tuple[str, ...]) -> frozenset
     return frozenset((issuer, client) for issuer, names in by_issuer.items() for client in names)
 
 
+def _audiences(config: RouteConfig, issuers: Mapping[str, IssuerConfig]) -> frozenset[tuple[str, str]] | None:
+    """An audience counts for the issuers that are trusted for it."""
+    if config.audiences is None:
+        return None
+    trusted_for = {(name, audience) for name, issuer in issuers.items() for audience in issuer.audience}
+    return frozenset(pair for pair in trusted_for if pair[1] in config.audiences)
+
+
 def _conditions(config: RouteConfig) -> Iterable[ClaimCondition]:
     places = segment_variables(config.path)
     for claim, values in config.claims.items():
@@ -112,3 +121,8 @@ def segment_variables(template: str) -> dict[str, int]:
 def claims_named(routes: Iterable[RouteConfig]) -> tuple[str, ...]:
     """Every claim that some route sets a condition on, each once."""
     return tuple(dict.fromkeys(claim for route in routes for claim in route.claims))
+
+
+def claims_told(routes: Iterable[RouteConfig]) -> tuple[str, ...]:
+    """Every claim that some route tells its upstream, each once."""
+    return tuple(dict.fromkeys(field.claim for route in routes for field in route.claim_fields or ()))

@@ -16,6 +16,7 @@ from aiohttp.http_parser import RawRequestMessage, RawResponseMessage
 
 from gateway.answer_head import CHUNKED, answer_head, http_date, informational_head, read_answer
 from gateway.downstream.connection import ClientConnection
+from gateway.policy.claim_fields import spellings
 from gateway.policy.cors import told, without_cors
 from gateway.policy.denial import Denial, Reason, Refusal, refuse
 from gateway.policy.forwarding import read_traceparent
@@ -347,6 +348,8 @@ class Exchange:
         to_come = self.client.has_body_to_come
         route = self.judgement.route
         upgrade = b"" if route is None or route.websocket is None else self._ask_for_websocket(received)
+        if received.chunked and route is not None and route.claim_fields:
+            self.client.keep_trailers_back(spellings(route.claim_fields))
         connection.start(
             self,
             request_head(self, connection.host_line, upgrade),

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Protocol
 
 from gateway.downstream.connection import ClientConnection
+from gateway.policy.claim_fields import claim_lines, spellings, without_spelled
 from gateway.policy.forwarding import forwarding_lines
 from gateway.policy.headers import Kind, ReceivedHead, field_lines, identity_lines
 from gateway.policy.model import RequestHead, Route
 from gateway.policy.token_from import without_token
 from gateway.policy.trailers import announcement
 from gateway.rules import Judgement, Rules
+from gateway.tokens.verifier import VerifiedToken
 from gateway.upstream.pool import Upstream
 
 _NOBODY = identity_lines(None)
@@ -62,7 +64,9 @@ def request_head(request: Forwarded, host_line: bytes, upgrade: bytes) -> bytes:
     if received is None or judgement.route is None or upstream is None:
         raise RuntimeError("a request is forwarded only after it was allowed")
     head, route = received.head, judgement.route
-    target, fields = (head.target, received.end_to_end) if not route.alters_head else _altered(head, route)
+    target, fields = head.target, received.end_to_end
+    if route.alters_head:
+        target, fields = _altered(head, route, judgement.token)
     preserve_host = upstream.settings.preserve_host and head.host
     return b"%b %b HTTP/1.1\r\n%b%b%b%b%b%b%b\r\n" % (
         head.method.encode(),
@@ -77,12 +81,18 @@ def request_head(request: Forwarded, host_line: bytes, upgrade: bytes) -> bytes:
     )
 
 
-def _altered(head: RequestHead, route: Route) -> tuple[str, bytes]:
+def _altered(head: RequestHead, route: Route, token: VerifiedToken | None) -> tuple[str, bytes]:
     """The target and the end-to-end fields, where the route has them go on otherwise than they came."""
-    fields = head.fields if route.token_kept is None else without_token(head.fields, route.token_kept)
-    if route.rewrite is None:
-        return head.target, field_lines(fields)
-    return route.rewrite.apply(head.target), field_lines(fields) + route.rewrite.field_line
+    fields, own = head.fields, b""
+    if route.token_kept is not None:
+        fields = without_token(fields, route.token_kept)
+    if route.claim_fields:
+        fields = without_spelled(fields, spellings(route.claim_fields))
+        own = claim_lines(route.claim_fields, () if token is None else token.claims.told)
+    _, target = route.destination(head.target)
+    if route.rewrite is not None:
+        own += route.rewrite.field_line
+    return target, field_lines(fields) + own
 
 
 def _special_lines(request: Forwarded, received: ReceivedHead, route: Route) -> bytes:

@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from gateway.config.fields import HOST, StringOrList, shown
+from gateway.policy.fields import spelling
 from gateway.policy.headers import Kind, kind_of
 from gateway.policy.hosts import read_host
 from gateway.policy.paths import Oddity
@@ -33,8 +34,9 @@ DEFAULT_ADDRESSES = {"listen": "127.0.0.1:8080", "admin": "127.0.0.1:9901"}
 
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _STATUS_RANGE = re.compile(r"([2-5][0-9]{2})(?:-([2-5][0-9]{2}))?")
-_FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
-_TAKEN = frozenset({"accept", "host", "origin", "referer", "set-cookie", "range", "if-match", "if-none-match"})
+FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
+_TAKEN = frozenset({"accept", "cache-control", "cookie", "date", "origin", "pragma", "range", "referer", "set-cookie"})
+_TAKEN_PREFIXES = ("accept-", "access-control-", "content-", "if-", "proxy-", "sec-")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 
 
@@ -358,26 +360,32 @@ Statuses = Annotated[
 ]
 
 
+def has_meaning(name: str) -> bool:
+    """Whether a field of this name, or of one that servers take for it, means something to all of HTTP, or to us."""
+    lower = spelling(name)
+    return kind_of(name.encode()) is not Kind.END_TO_END or lower in _TAKEN or lower.startswith(_TAKEN_PREFIXES)
+
+
 def _token_field(name: str) -> str:
-    if not _FIELD_NAME.fullmatch(name):
+    if not FIELD_NAME.fullmatch(name):
         raise ValueError(f"{shown(name)} is no name of a field: write one such as X-Api-Token")
     lower = name.lower()
     if lower == "authorization":
         raise ValueError("is where a token is looked for anyway: remove token_from")
     if lower == "cookie":
         raise ValueError("holds all cookies: write {cookie: NAME} for the one with the token")
-    if kind_of(lower.encode()) is not Kind.END_TO_END or lower in _TAKEN or lower.startswith(("sec-", "content-")):
+    if has_meaning(name):
         raise ValueError(f"{shown(name)} means something else already: write another name, such as X-Api-Token")
     return name
 
 
 def _token_cookie(name: str) -> str:
-    if not _FIELD_NAME.fullmatch(name):
+    if not FIELD_NAME.fullmatch(name):
         raise ValueError(f"{shown(name)} is no name of a cookie: write one such as __Host-token")
     return name
 
 
-_NAME_SCHEMA = {"type": "string", "pattern": f"^{_FIELD_NAME.pattern}$"}
+_NAME_SCHEMA = {"type": "string", "pattern": f"^{FIELD_NAME.pattern}$"}
 TokenField = Annotated[str, AfterValidator(_token_field), WithJsonSchema({**_NAME_SCHEMA, "examples": ["X-Api-Token"]})]
 TokenCookie = Annotated[
     str, AfterValidator(_token_cookie), WithJsonSchema({**_NAME_SCHEMA, "examples": ["__Host-token"]})

@@ -13,8 +13,9 @@ from gateway.policy.routes import Literal, Rest, parse_template
 Fault = tuple[Path, str]
 
 OF_TOKENS = (
+    "audiences",
     *("scopes", "scope_match", "clients", "claims", "issuers", "require_proof", "acr", "max_age", "token_from"),
-    "grace_clients",
+    *("grace_clients", "claim_fields"),
 )
 """Keys that say something of a token, so that one has to be there."""
 
@@ -55,6 +56,7 @@ def demand_faults(issuers: Mapping[str, Any], path: Path, route: Mapping[str, An
     for key in ("clients", "grace_clients"):
         yield from _clients(issuers, path, route, key)
     yield from _grace(path, route, public=public)
+    yield from _audiences(issuers, path, route)
     yield from _variables(path, route)
     if not public and "token_from" in route and route.get("require_proof") == "dpop":
         remedy = "remove token_from, or demand mtls"
@@ -88,6 +90,31 @@ def _grace(path: Path, route: Mapping[str, Any], *, public: bool) -> Iterator[Fa
 def is_grace(mode: Any) -> bool:
     """Whether a route's mode is a grace, readable or not."""
     return isinstance(mode, str) and mode.startswith("grace")
+
+
+def _audiences(issuers: Mapping[str, Any], path: Path, route: Mapping[str, Any]) -> Iterator[Fault]:
+    """What no issuer is trusted for opens nothing, and an issuer that is trusted for none of it could as well go."""
+    audiences, named = route.get("audiences"), route.get("issuers")
+    taken = [name for name in (named if isinstance(named, list) else issuers) if isinstance(name, str)]
+    by_issuer = {name: _audience(issuers.get(name)) for name in taken}
+    known = [each for audience in by_issuer.values() for each in audience]
+    wanted = [(index, each) for index, each in enumerate(audiences or ()) if isinstance(each, str)]
+    if not isinstance(audiences, list) or not all(by_issuer.values()):
+        return
+    for index, audience in wanted:
+        if audience not in known:
+            like = nearest(audience, known, "audiences")
+            yield (*path, "audiences", index), f"{audience!r} is no audience of {' or '.join(taken)}: {like}"
+    for name in taken if any(audience in known for _, audience in wanted) else ():
+        if not any(audience in by_issuer[name] for _, audience in wanted):
+            remedy = f"add one of {', '.join(by_issuer[name])}, or list the other issuers under issuers"
+            yield (*path, "audiences"), f"lets in no token of {name}: {remedy}"
+
+
+def _audience(issuer: Any) -> list[str]:
+    """The audiences of an issuer's section; none where they can't be read, which is told elsewhere."""
+    found = issuer.get("audience") if isinstance(issuer, dict) else None
+    return [each for each in (found if isinstance(found, list) else [found]) if isinstance(each, str)]
 
 
 def _variables(path: Path, route: Mapping[str, Any]) -> Iterator[Fault]:

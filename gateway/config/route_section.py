@@ -25,7 +25,7 @@ from gateway.config.gateway_fields import (
 )
 from gateway.config.match_fields import Fields
 from gateway.config.mode_fields import RouteMode
-from gateway.config.route_way import RewriteConfig
+from gateway.config.route_way import ClaimFields, RewriteConfig
 from gateway.policy.circumstances import DAYS
 
 ScopeTerms = Annotated[tuple[ScopeTerm, ...], Field(min_length=1), AfterValidator(each_once)]
@@ -135,6 +135,9 @@ class RouteConfig(Section):
     max_body: ByteSize | None = Field(
         default=None, description="Most bytes of a request's body; by default any number, since bodies are streamed."
     )
+    audiences: Annotated[tuple[Text, ...], Field(min_length=1), AfterValidator(each_once)] | None = Field(
+        default=None, description="Audiences of which one has to be in `aud`; by default any of the token's issuer."
+    )
     fields: Fields | None = Field(
         default=None,
         description="What fields of the request have to be: a value, a list of them, true (any) or false (not there).",
@@ -147,6 +150,9 @@ class RouteConfig(Section):
 
     rewrite: RewriteConfig | None = Field(
         default=None, description="Let paths go on with another beginning: {prefix: /maintenance, to: /v2}."
+    )
+    claim_fields: ClaimFields | None = Field(
+        default=None, description="Tell the upstream claims of the token, each in a field: {X-Tenant: tenant}."
     )
 
     cors: CorsConfig | None = Field(

@@ -3,12 +3,15 @@
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from gateway.config.binding import MisplacedError, Section
 from gateway.config.errors import Path
 from gateway.config.fields import shown
+from gateway.config.gateway_fields import FIELD_NAME, has_meaning
+from gateway.policy.claim_fields import ClaimField
 from gateway.policy.denial import Denial
+from gateway.policy.fields import spelling
 from gateway.policy.paths import canonical_target
 from gateway.policy.routes import Literal, parse_template
 
@@ -56,6 +59,48 @@ class RewriteConfig(Section):
         return self
 
 
+def _claim_fields(value: Any) -> tuple[ClaimField, ...]:
+    """Read `{X-Tenant: tenant}`."""
+    if not isinstance(value, dict) or not value:
+        raise ValueError("must be a mapping of fields to claims, such as {X-Tenant: tenant}")
+    if faults := [*_named(value), *_of_claims(value)]:
+        raise MisplacedError(*faults)
+    return tuple(ClaimField(name, claim) for name, claim in value.items())
+
+
+def _named(value: dict[str, Any]) -> Iterator[Fault]:
+    first: dict[str, str] = {}
+    for name in value:
+        if not FIELD_NAME.fullmatch(name):
+            yield (name,), f"{shown(name)} is no name of a field: write one such as X-Tenant"
+        elif has_meaning(name):
+            yield (name,), f"{shown(name)} means something else already: write another name, such as X-Tenant"
+        elif first.setdefault(spelling(name), name) != name:
+            yield (name,), f"is the same field as {first[spelling(name)]} to many servers: keep one"
+
+
+def _of_claims(value: dict[str, Any]) -> Iterator[Fault]:
+    for name, claim in value.items():
+        if not isinstance(claim, str) or not claim:
+            yield (name,), f"must be the path of a claim, such as realm_access.roles, not {shown(claim)}"
+
+
+ClaimFields = Annotated[
+    tuple[ClaimField, ...],
+    BeforeValidator(_claim_fields),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "propertyNames": {"pattern": f"^{FIELD_NAME.pattern}$"},
+            "additionalProperties": {"type": "string", "minLength": 1},
+            "minProperties": 1,
+            "examples": [{"X-Tenant": "tenant", "X-Roles": "realm_access.roles"}],
+        }
+    ),
+]
+"""Fields towards the upstream, each with the claim that it holds."""
+
+
 def way_faults(path: Path, route: Mapping[str, Any]) -> Iterator[Fault]:
     """What a route's keys about the way say about its other ones. Judged on the plain data.
 
@@ -66,6 +111,15 @@ def way_faults(path: Path, route: Mapping[str, Any]) -> Iterator[Fault]:
     rewrite = route.get("rewrite")
     if isinstance(rewrite, dict):
         yield from _rewrite((*path, "rewrite"), rewrite, route)
+    yield from _token_in_the_way(path, route)
+
+
+def _token_in_the_way(path: Path, route: Mapping[str, Any]) -> Iterator[Fault]:
+    token_from, fields = route.get("token_from"), route.get("claim_fields")
+    held = token_from.get("header") if isinstance(token_from, dict) else None
+    for name in fields if isinstance(fields, dict) and isinstance(held, str) else ():
+        if spelling(str(name)) == spelling(str(held)):
+            yield (*path, "claim_fields", name), "is where the token comes from: write another name"
 
 
 def _rewrite(path: Path, rewrite: Mapping[str, Any], route: Mapping[str, Any]) -> Iterator[Fault]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from aiohttp.http_parser import RawRequestMessage
 
+from gateway.policy.fields import spelling
 from gateway.policy.trailers import ChunkedWalk, HeadEnd, announced
 
 BEHIND = 1 << 18
@@ -45,6 +46,10 @@ class ChunkedBody:
         if walk.fault is None and (walk.content != self._delivered or walk.complete != complete):
             return "the body can be read in two ways"
         return walk.fault
+
+    def keep_back(self, names: frozenset[str]) -> None:
+        """Let no trailers go on that some server would take for one of these; names as `fields.spelling` gives them."""
+        self.announced = tuple(name for name in self.announced if spelling(name.decode("latin-1")) not in names)
 
     @property
     def has_trailers(self) -> bool:

@@ -256,6 +256,11 @@ class ClientConnection(asyncio.Protocol):
         """The names of the request's trailers that may go on, in lower case."""
         return () if self._chunked is None else self._chunked.announced
 
+    def keep_trailers_back(self, names: frozenset[str]) -> None:
+        """Of the request's trailers those of such names do not go on, see `ChunkedBody.keep_back`."""
+        if self._chunked is not None:
+            self._chunked.keep_back(names)
+
     @property
     def has_body_to_come(self) -> bool:
         """Whether the request's body has not been delivered whole."""

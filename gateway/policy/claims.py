@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
+from gateway.policy.claim_fields import field_text
 from gateway.policy.denial import Denial, Reason, unmet
 from gateway.policy.model import Claims, ClaimValue, Confirmation, TrustedIssuer
 from gateway.policy.printable import brief
@@ -158,6 +159,7 @@ def _read(payload: Mapping[str, object], issuer: TrustedIssuer, confirmation: Co
         auth_time=_time(payload, "auth_time"),
         ends_by_age=issuer.max_age is not None and expires_at != payload["exp"],
         kept=_kept(payload, issuer.kept_claims) if issuer.kept_claims else (),
+        told=tuple((path, field_text(claim_at(payload, path))) for path in issuer.told_claims),
     )
 
 

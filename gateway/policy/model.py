@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from gateway.policy.circumstances import Hours, Network
+from gateway.policy.claim_fields import ClaimField
 from gateway.policy.cors import Cors
 from gateway.policy.fields import FieldCondition
 from gateway.policy.modes import ENFORCE, Mode
@@ -135,6 +136,7 @@ class TrustedIssuer:
         max_lifetime: seconds from `iat` to `exp` at most; None for any.
         max_age: seconds since `iat` at most; None for any.
         kept_claims: that some route sets a condition on.
+        told_claims: that some route tells its upstream in a field.
     """
 
     name: str
@@ -151,6 +153,7 @@ class TrustedIssuer:
     max_lifetime: float | None = None
     max_age: float | None = None
     kept_claims: tuple[str, ...] = ()
+    told_claims: tuple[str, ...] = ()
 
 
 class Confirmation(NamedTuple):
@@ -184,6 +187,7 @@ class Claims(NamedTuple):
         issued_at: `iat`, or None.
         ends_by_age: whether it ends by its issuer's `max_age`, ahead of `exp`.
         kept: of the issuer's `kept_claims` those that are there: each with its value, or the values that it lists.
+        told: the issuer's `told_claims`, each as the value of a field, see `claim_fields.field_text`.
     """
 
     issuer_name: str
@@ -201,6 +205,7 @@ class Claims(NamedTuple):
     auth_time: float | None = None
     ends_by_age: bool = False
     kept: tuple[tuple[str, tuple[ClaimValue, ...]], ...] = ()
+    told: tuple[tuple[str, str], ...] = ()
 
     @property
     def scope_set(self) -> frozenset[str]:
@@ -238,6 +243,7 @@ class Rule:
         mode: how a refusal is taken.
         nested: further scopes, every one of the groups.
         scope_match: which scopes of a token grant those that are demanded.
+        audiences: issuer and audience of the tokens that are taken; None for any that the issuer is trusted for.
         scopes_named: every scope of those lists and groups, each once.
         compares_plainly: whether the two lists are all of it, and a scope grants itself alone.
         takes_token: whether a token is demanded, wherever it is.
@@ -264,6 +270,7 @@ class Rule:
     networks: tuple[Network, ...] = ()
     hours: Hours | None = None
     mode: Mode = ENFORCE
+    audiences: frozenset[tuple[str, str]] | None = None
     scopes_named: tuple[str, ...] = field(init=False, repr=False)
     compares_plainly: bool = field(init=False, repr=False)
     takes_token: bool = field(init=False, repr=False)
@@ -279,9 +286,14 @@ class Rule:
         object.__setattr__(self, "takes_token", not self.public and not self.deny)
         object.__setattr__(self, "is_plain", self.takes_token and self.token_from is None)
         object.__setattr__(self, "has_conditions", self.clients is not None or bool(self.conditions))
-        demands_more = self.require_proof is not None or bool(self.acr) or self.max_age is not None
+        of_sender = self.require_proof is not None or bool(self.acr) or self.max_age is not None
         object.__setattr__(self, "is_bounded", bool(self.networks) or self.hours is not None)
-        object.__setattr__(self, "is_demanding", demands_more or self.has_conditions or self.is_bounded)
+        demands_more = of_sender or self.has_conditions or self.is_bounded or self.audiences is not None
+        object.__setattr__(self, "is_demanding", demands_more)
+
+    def takes_audience(self, issuer: str, audience: str) -> bool:
+        """Whether it takes tokens of an issuer for an audience."""
+        return self.audiences is None or (issuer, audience) in self.audiences
 
     @property
     def scope_terms(self) -> tuple[str | ScopeGroup, ...]:
@@ -325,6 +337,7 @@ class Route:
         max_body: bytes of a request's body at most; None for any number.
         fields: what fields of the request have to be, all of them.
         rewrite: with what its paths begin when they go on; None where they go on as they came.
+        claim_fields: that tell the upstream claims of the token.
         cors: what pages of other origins may do; None where the upstream tells them.
         rate_limits: how often one caller may call, all of them.
         token_kept: what is taken out of the fields that go on; None where nothing has to be, Authorization being none.
@@ -343,6 +356,7 @@ class Route:
     hosts: tuple[str, ...] = ()
     fields: tuple[FieldCondition, ...] = ()
     rewrite: PathRewrite | None = None
+    claim_fields: tuple[ClaimField, ...] = ()
     cors: Cors | None = None
     rate_limits: tuple[RateLimit, ...] = ()
     token_kept: TokenFrom | None = field(init=False, repr=False)
@@ -350,7 +364,8 @@ class Route:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "token_kept", None if self.forward_token else self.rule.token_from)
-        object.__setattr__(self, "alters_head", self.token_kept is not None or self.rewrite is not None)
+        alters = self.token_kept is not None or self.rewrite is not None or bool(self.claim_fields)
+        object.__setattr__(self, "alters_head", alters)
 
     def destination(self, target: str) -> tuple[str, str]:
         """To which upstream a request goes that this route lets in, and with which target."""

@@ -14,16 +14,18 @@ from gateway.prove.scope_sets import has_too_many
 _RULE = frozenset(
     {
         *("public", "deny", "issuers", "asks", "all_of", "any_of", "require_proof", "acr", "max_age", "token_from"),
-        *("clients", "conditions", "nested", "scope_match", "networks", "hours"),
+        *("clients", "conditions", "nested", "scope_match", "networks", "hours", "audiences"),
     }
 )
 _ROUTE = frozenset(
     {
         *("id", "path", "methods", "rule", "upstream", "forward_token", "allow_in_path", "websocket", "max_body"),
-        *("hosts", "fields", "rewrite", "rate_limits"),
+        *("hosts", "fields", "rewrite", "claim_fields", "rate_limits"),
     }
 )
-_ISSUER = frozenset({"name", "issuer", "audiences", "client_claims", "scope_claims", "scope_prefix", "kept_claims"})
+_ISSUER = frozenset(
+    {"name", "issuer", "audiences", "client_claims", "scope_claims", "scope_prefix", "kept_claims", "told_claims"}
+)
 _READ_ELSEWHERE = frozenset(
     {"iss", "aud", "exp", "nbf", "iat", "cnf", "acr", "auth_time", "jti", *CLIENT_CLAIMS, *SCOPE_CLAIMS}
 )

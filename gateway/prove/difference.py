@@ -157,7 +157,7 @@ class _Comparison:
 
 def _terms(policy: Policy) -> list[TrustedIssuer]:
     """The issuers, whatever their claims are kept for."""
-    return [replace(issuer, kept_claims=()) for issuer in policy.issuers]
+    return [replace(issuer, kept_claims=(), told_claims=()) for issuer in policy.issuers]
 
 
 def _change(target: str, before: Verdict, after: Verdict) -> Change | None:

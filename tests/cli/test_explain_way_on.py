@@ -48,3 +48,11 @@ def test_what_does_not_go_on_has_no_way(tmp_path: Path, line: str, claims: dict[
 def test_what_goes_on_as_it_came_is_told_so_by_saying_nothing(tmp_path: Path) -> None:
     assert goes_on(tmp_path, USUAL) == {}
     assert asked(tmp_path, USUAL, "GET /m/jobs/7").endswith("it goes on to api (http://127.0.0.1:9)\n")
+
+
+def test_fields_that_tell_claims_are_shown_as_they_are_sent(tmp_path: Path) -> None:
+    told = USUAL | {"claim_fields": {"X-Tenant": "tenant", "X-Roles": "realm.roles", "X-None": "none"}}
+    expected = {"X-Tenant": "a%0D%0Ab", "X-Roles": "x,y", "X-None": ""}
+    assert goes_on(tmp_path, told, tenant="a\r\nb", realm={"roles": ["x", "y"]}) == expected
+    assert "    X-Tenant  acme\n    X-Roles   none" not in asked(tmp_path, told, "GET /m/jobs/7", tenant="acme")
+    assert "    X-Tenant  acme\n" in asked(tmp_path, told, "GET /m/jobs/7", tenant="acme")

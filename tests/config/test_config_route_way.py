@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from gateway.build import route
+from gateway.build import route, trusted_issuer
+from gateway.policy.claim_fields import ClaimField
 from gateway.policy.path_rewrite import PathRewrite
 
 from .gateway_samples import UP_TO_ROUTES, config, faults
@@ -152,3 +153,67 @@ def test_a_route_that_denies_everyone_sends_nothing_on() -> None:
     assert of_route("path: /m/a, deny: true, rewrite: {prefix: /m, to: /v2}") == [
         "routes[0].rewrite: has no effect on a route that denies everyone: remove rewrite, or remove deny: true"
     ]
+
+
+# Claims in fields
+
+
+def test_claims_are_told_in_fields_and_kept_for_that() -> None:
+    text = (
+        "  - {id: a, path: /a, scopes: [x], upstream: api, claim_fields: {X-Tenant: tenant, X_Roles: realm.roles}}\n"
+        "  - {id: b, path: /b, claims: {level: 1}, upstream: api, claim_fields: {X-Forwarded-User: tenant}}\n"
+        "  - {id: c, path: /c, scopes: [x], upstream: api}\n"
+    )
+    one, other, none = built(text)
+    assert one.claim_fields == (ClaimField("X-Tenant", "tenant"), ClaimField("X_Roles", "realm.roles"))
+    assert (one.alters_head, other.claim_fields) == (True, (ClaimField("X-Forwarded-User", "tenant"),))
+    assert (none.alters_head, none.claim_fields) == (False, ())
+    terms = trusted_issuer("main", config(UP_TO_ROUTES + text))
+    assert (terms.kept_claims, terms.told_claims) == (("level",), ("tenant", "realm.roles"))
+
+
+def test_a_group_gives_its_routes_their_fields_but_not_the_public_ones() -> None:
+    own, open_to_all = built(
+        "  - defaults: {upstream: api, scopes: [x], claim_fields: {X-Tenant: tenant}}\n"
+        "    routes: [{id: a, path: /a}, {id: b, path: /b, public: true}]\n"
+    )
+    assert (own.claim_fields, open_to_all.claim_fields) == ((ClaimField("X-Tenant", "tenant"),), ())
+
+
+FIELDS = "routes[0].claim_fields"
+MEANING = "means something else already: write another name, such as X-Tenant"
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ("claim_fields: {}", f"{FIELDS}: must be a mapping of fields to claims, such as {{X-Tenant: tenant}}"),
+        ("claim_fields: [x]", f"{FIELDS}: must be a mapping of fields to claims, such as {{X-Tenant: tenant}}"),
+        ("claim_fields: {X-T: 1}", f"{FIELDS}.X-T: must be the path of a claim, such as realm_access.roles, not 1"),
+        ("claim_fields: {X-T: ''}", f"{FIELDS}.X-T: must be the path of a claim, such as realm_access.roles, not ''"),
+        ("claim_fields: {'X T': t}", f"{FIELDS}[\"X T\"]: 'X T' is no name of a field: write one such as X-Tenant"),
+        ("claim_fields: {X-T: t, x_t: t}", f"{FIELDS}.x_t: is the same field as X-T to many servers: keep one"),
+        (
+            "token_from: {header: X-Api-Token}, claim_fields: {x-api.token: t}",
+            f'{FIELDS}["x-api.token"]: is where the token comes from: write another name',
+        ),
+        *(
+            (f"claim_fields: {{{name}: t}}", f"{FIELDS}.{name}: '{name}' {MEANING}")
+            for name in (
+                *("Authorization", "Connection", "Content-Length", "Transfer-Encoding", "Host", "Cookie", "Set_Cookie"),
+                *("X-Client-Id", "X_Token_Scopes", "X-Request-Id", "X-Forwarded-For", "X-Forwarded-Prefix", "Via"),
+                *("traceparent", "Client-Cert", "DPoP", "User-Agent", "Content-Type", "If-Match", "Origin", "TE"),
+                *("X-HTTP-Method-Override", "Trailer", "Upgrade", "Expect"),
+            )
+        ),
+    ],
+)
+def test_each_fault_of_a_field_for_a_claim_is_told(keys: str, expected: str) -> None:
+    assert of_route(f"path: /a, scopes: [x], upstream: api, {keys}") == [expected]
+
+
+@pytest.mark.parametrize(("who", "where"), [("public: true", "a public route"), ("deny: true", "a route that denies")])
+def test_where_no_token_is_looked_at_no_claim_can_be_told(who: str, where: str) -> None:
+    upstream = "upstream: api, " if "public" in who else ""
+    (told,) = of_route(f"path: /a, {who}, {upstream}claim_fields: {{X-T: t}}")
+    assert told.startswith(f"{FIELDS}: has no effect on {where}")

@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
+from .asked import OPAQUE, asking, says
 from .conftest import Start
+from .minting import claims, mint, rsa_key
 from .raw_client import request
+from .raw_upstream import RawUpstream
 from .test_swap import swap
 from .test_websocket import HANDSHAKE, agreed, echo
 
@@ -115,3 +118,121 @@ async def test_new_rules_lead_a_kept_connection_elsewhere(start: Start) -> None:
         await client.ask(ask)
     sent = [visit.line.split()[1] for visit in gate.upstream.visits]
     assert sent == [b"/v2/jobs/7", b"/m/jobs/7", b"/v2/jobs/7"]
+
+
+# Claims in fields
+
+TELLING: dict[str, Any] = {"claim_fields": {"X-Tenant": "tenant", "X-Roles": "realm_access.roles"}}
+TOLD = [
+    USUAL | TELLING | {"id": "told", "path": "/told/{rest...}"},
+    USUAL | TELLING | MOVES | {"id": "moved", "path": "/m/told", "token_from": {"header": "X-Api-Token"}},
+    USUAL | TELLING | {"id": "socket", "path": "/ws", "websocket": True},
+    USUAL | {"id": "usual", "path": "/usual"},
+]
+FORGED = ("X-Tenant: root", "x_tenant: root", "X.TENANT: root", "X-Roles: root", "X-Roles: root", "X-Tenants: mine")
+
+
+def of(**changes: Any) -> str:
+    return mint(claims(**changes))
+
+
+@pytest.mark.parametrize(
+    ("payload", "tenant", "roles"),
+    [
+        ({"tenant": "acme", "realm_access": {"roles": ["a", "b,c"]}}, "acme", "a,b%2Cc"),
+        ({}, "", ""),
+        ({"tenant": 7, "realm_access": {"roles": True}}, "7", "true"),
+        ({"tenant": {"id": 7}, "realm_access.roles": "own"}, "", "own"),
+        (
+            {"tenant": "a\r\nX-Client-Id: root\r\n\r\nGET / HTTP/1.1"},
+            "a%0D%0AX-Client-Id: root%0D%0A%0D%0AGET / HTTP/1.1",
+            "",
+        ),
+    ],
+)
+async def test_the_upstream_learns_claims_and_nothing_that_the_client_says_of_them(
+    start: Start, payload: dict[str, Any], tenant: str, roles: str
+) -> None:
+    gate = await start(routes=TOLD)
+    async with gate.connect() as client:
+        for _ in range(2):
+            answer = await client.ask(
+                request("GET /told/x", gate.bearer(of(**payload)), *FORGED, "Connection: X-Tenant")
+            )
+            assert answer.status == 200
+    for visit in gate.upstream.visits:
+        assert (visit.fields("X-Tenant"), visit.fields("X-Roles")) == ([tenant], [roles])
+        assert not {"x_tenant", "x.tenant"} & set(visit.names)
+        assert (visit.fields("X-Tenants"), visit.fields("X-Client-Id")) == (["mine"], ["nightly-batch"])
+    assert not gate.upstream.stray
+
+
+async def test_each_token_and_route_of_a_connection_has_its_own_fields(start: Start) -> None:
+    gate = await start(routes=TOLD)
+    asks = [
+        request("GET /told/x", gate.bearer(of(tenant="one"))),
+        request("GET /told/x", gate.bearer(of(tenant="two"))),
+        request("GET /usual", gate.bearer(of(tenant="two")), "X-Tenant: mine"),
+        request("GET /told/y", gate.bearer(of())),
+    ]
+    async with gate.connect() as client:
+        assert [(await client.ask(ask)).status for ask in asks] == [200, 200, 200, 200]
+    assert [visit.fields("X-Tenant") for visit in gate.upstream.visits] == [["one"], ["two"], ["mine"], [""]]
+
+
+async def test_all_that_a_route_changes_is_changed_together(start: Start) -> None:
+    gate = await start(routes=TOLD)
+    token = of(tenant="acme")
+    assert (await gate.ask(request("GET /m/told?x", f"X-Api-Token: {token}", *FORGED))).status == 200
+    visit = gate.upstream.last
+    assert (visit.line, visit.fields("X-Forwarded-Prefix")) == (b"GET /v2/told?x HTTP/1.1", ["/m"])
+    assert (visit.fields("X-Tenant"), visit.fields("X-Api-Token")) == (["acme"], [])
+
+
+async def test_a_websocket_bears_the_claims_of_its_token(start: Start) -> None:
+    gate = await start(routes=TOLD)
+    gate.upstream.play = echo
+    async with gate.connect() as client:
+        await client.send(request("GET /ws", gate.bearer(of(tenant="acme")), *HANDSHAKE, *FORGED))
+        await agreed(gate, client)
+    assert gate.upstream.last.fields("X-Tenant") == ["acme"]
+
+
+@pytest.mark.parametrize("path", ["/told/x", "/usual"])
+async def test_no_trailer_says_what_claims_are_to_say(start: Start, path: str) -> None:
+    gate = await start(routes=TOLD)
+    names = "X-Tenant, x_tenant, X.Roles, X-Sum"
+    trailers = b"X-Tenant: root\r\nx_tenant: root\r\nX.Roles: root\r\nX-Sum: 1\r\n"
+    body = b"3\r\nabc\r\n0\r\n" + trailers + b"\r\n"
+    fields = (gate.bearer(), "Transfer-Encoding: chunked", f"Trailer: {names}")
+    async with gate.connect() as client:
+        assert (await client.ask(request(f"POST {path}", *fields, body=body))).status == 200
+    visit = gate.upstream.last
+    kept = path == "/told/x"
+    assert visit.fields("Trailer") == ["x-sum"] if kept else [names.lower()]
+    assert visit.trailers == ([b"X-Sum: 1"] if kept else trailers.splitlines())
+
+
+async def test_claims_that_new_rules_name_are_told_of_tokens_that_were_verified_before(start: Start) -> None:
+    gate = await start(routes=[USUAL | {"id": "told", "path": "/told/{rest...}"}])
+    ask = request("GET /told/x", gate.bearer(of(tenant="acme")), "X-Tenant: mine")
+    async with gate.connect() as client:
+        await client.ask(ask)
+        await swap(gate, routes=TOLD)
+        await client.ask(ask)
+    assert [visit.fields("X-Tenant") for visit in gate.upstream.visits] == [["mine"], ["acme"]]
+
+
+async def test_who_is_let_in_without_a_good_token_has_empty_fields(start: Start) -> None:
+    gate = await start(routes=[USUAL | TELLING | {"id": "told", "path": "/told/{rest...}", "mode": "shadow"}])
+    other = gate.bearer(mint(claims(tenant="acme"), rsa_key("strange")))
+    for fields in ([], [other], [gate.bearer(of(tenant="acme", scope="none"))]):
+        assert (await gate.ask(request("GET /told/x", *fields, *FORGED))).status == 200
+    assert [visit.fields("X-Tenant") for visit in gate.upstream.visits] == [[""], [""], ["acme"]]
+
+
+async def test_claims_of_an_opaque_token_are_those_that_its_issuer_tells(start: Start, issuer: RawUpstream) -> None:
+    issuer.play = says(tenant=["a", "b"])
+    gate = await start(routes=TOLD, **asking(issuer))
+    assert (await gate.ask(request("GET /told/x", f"Authorization: Bearer {OPAQUE}"))).status == 200
+    assert gate.upstream.last.fields("X-Tenant") == ["a,b"]
