@@ -9,11 +9,10 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from hashlib import blake2b
+from math import inf
 from struct import Struct
-from typing import NamedTuple
 
 from gateway.policy.rates import Counted
 
@@ -26,30 +25,10 @@ _PLACE_BYTES = 4
 """Of the digest that say which bucket it is."""
 
 
-class _Entry(NamedTuple):
-    """What stands in a slot.
-
-    Attributes:
-        digest: of the caller and its limit.
-        until: when the window is over that follows the counted one, in seconds since the epoch.
-        limit: requests in a window.
-        before: requests in the window before.
-        within: requests in the counted one.
-    """
-
-    digest: bytes
-    until: int
-    limit: int
-    before: int
-    within: int
-
-    @property
-    def used(self) -> float:
-        """The share of its limit; a process that was killed may have left half an entry."""
-        return (self.before + self.within) / max(self.limit, 1)
-
-
 _SLOT = Struct(f"<{DIGEST_BYTES}sQIII")
+"""The digest of caller and limit; when the window is over that follows the counted one, in seconds since the epoch; the
+limit; requests in the window before the counted one; those in the counted one."""
+
 _BUCKET = SLOTS * _SLOT.size
 SIZE = BUCKETS * _BUCKET
 
@@ -82,36 +61,59 @@ class RateCounts:
     def take(self, caller: str, limit: int, seconds: int) -> bool:
         """Count a request, if so many in so many seconds leave room for it."""
         digest, start = self._place(caller)
-        with self._locked(start):
+        self._lock(start)
+        try:
             at, now = self._find(digest, start), self._clock()
             counted = self._counted(at, now, seconds)
             if not counted.has_room(limit, seconds):
                 return False
             if at is None:
                 at = self._free(start, now)
-            until = (int(now // seconds) + 2) * seconds
+            until = self._until(now, seconds)
             _SLOT.pack_into(self._table, at, digest, until, limit, counted.before, counted.within + 1)
             return True
+        finally:
+            self._unlock(start)
+
+    def give_back(self, caller: str, seconds: int) -> None:
+        """Take a request out of the count that has just been counted."""
+        digest, start = self._place(caller)
+        self._lock(start)
+        try:
+            at = self._find(digest, start)
+            if at is not None:
+                _, until, limit, before, within = _SLOT.unpack_from(self._table, at)
+                if until == self._until(self._clock(), seconds) and within:
+                    _SLOT.pack_into(self._table, at, digest, until, limit, before, within - 1)
+        finally:
+            self._unlock(start)
 
     def counted(self, caller: str, seconds: int) -> Counted:
         """What is counted of a caller, in windows of so many seconds."""
         digest, start = self._place(caller)
-        with self._locked(start):
+        self._lock(start)
+        try:
             return self._counted(self._find(digest, start), self._clock(), seconds)
+        finally:
+            self._unlock(start)
 
     def forget(self, caller: str) -> None:
         """Count a caller anew."""
         digest, start = self._place(caller)
-        with self._locked(start):
+        self._lock(start)
+        try:
             at = self._find(digest, start)
             if at is not None:
                 self._table[at : at + _SLOT.size] = bytes(_SLOT.size)
+        finally:
+            self._unlock(start)
 
     def forget_all(self) -> None:
         """Count everyone anew."""
         for start in range(0, SIZE, _BUCKET):
-            with self._locked(start):
-                self._table[start : start + _BUCKET] = bytes(_BUCKET)
+            self._lock(start)
+            self._table[start : start + _BUCKET] = bytes(_BUCKET)
+            self._unlock(start)
 
     def close(self) -> None:
         """Let go of the table."""
@@ -123,16 +125,13 @@ class RateCounts:
         digest = blake2b(caller.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES, key=self._key).digest()
         return digest, int.from_bytes(digest[:_PLACE_BYTES], "big") % BUCKETS * _BUCKET
 
-    @contextmanager
-    def _locked(self, start: int) -> Iterator[None]:
-        """Alone in this bucket; a process that nobody shares its table with always is."""
-        if self._file is None:
-            yield
-            return
-        fcntl.lockf(self._file, fcntl.LOCK_EX, 1, start)
-        try:
-            yield
-        finally:
+    def _lock(self, start: int) -> None:
+        """Be alone in this bucket, as a process always is that shares its table with nobody."""
+        if self._file is not None:
+            fcntl.lockf(self._file, fcntl.LOCK_EX, 1, start)
+
+    def _unlock(self, start: int) -> None:
+        if self._file is not None:
             fcntl.lockf(self._file, fcntl.LOCK_UN, 1, start)
 
     def _find(self, digest: bytes, start: int) -> int | None:
@@ -141,22 +140,30 @@ class RateCounts:
             at = self._table.find(digest, at + 1, start + _BUCKET)
         return at if at >= 0 else None
 
-    def _entry(self, at: int) -> _Entry:
-        return _Entry(*_SLOT.unpack_from(self._table, at))
+    @staticmethod
+    def _until(now: float, seconds: int) -> int:
+        """When the window is over that follows the present one."""
+        return (int(now // seconds) + 2) * seconds
 
     def _counted(self, at: int | None, now: float, seconds: int) -> Counted:
         """Windows are numbered from the epoch. A count from the future is none: the clock was set back."""
         number, elapsed = divmod(now, seconds)
         if at is None:
             return Counted(0, 0, elapsed)
-        entry = self._entry(at)
-        ago = number - (entry.until // seconds - 2)
+        _, until, _, before, within = _SLOT.unpack_from(self._table, at)
+        ago = number - (until // seconds - 2)
         if ago == 0:
-            return Counted(entry.before, entry.within, elapsed)
-        return Counted(entry.within if ago == 1 else 0, 0, elapsed)
+            return Counted(before, within, elapsed)
+        return Counted(within if ago == 1 else 0, 0, elapsed)
 
     def _free(self, start: int, now: float) -> int:
         """A slot of the bucket in which nothing counts any more, or the one of the caller to be forgotten."""
-        places = range(start, start + _BUCKET, _SLOT.size)
-        entries = {at: self._entry(at) for at in places}
-        return min(places, key=lambda at: entries[at].used if entries[at].until > now else -1.0)
+        least, place = inf, start
+        entries = _SLOT.iter_unpack(self._table[start : start + _BUCKET])
+        for at, (_, until, limit, before, within) in zip(range(start, SIZE, _SLOT.size), entries, strict=False):
+            if until <= now:
+                return at
+            used = (before + within) / max(limit, 1)  # a process that was killed may have left half an entry
+            if used < least:
+                least, place = used, at
+        return place

@@ -43,17 +43,18 @@ class RateLimiter:
             address: of the client.
         """
         uses = [_Use(limit, _item(limit, route.id), caller(limit.by, claims, address)) for limit in route.rate_limits]
-        if len(uses) > 1 and not all(self._windows.test(use.item, use.caller) for use in uses):
-            return self._refused(uses)
-        # Another worker may have been quicker since: then the limits before the one that is used up count one more.
-        if all(self._windows.hit(use.item, use.caller) for use in uses):
-            return None
-        return self._refused(uses)
+        for index, use in enumerate(uses):
+            if not self._windows.hit(use.item, use.caller):
+                for earlier in uses[:index]:
+                    self._counts.give_back(earlier.item.key_for(earlier.caller), earlier.limit.seconds)
+                return self._refused(uses)
+        return None
 
     def _refused(self, uses: list[_Use]) -> Denial:
         """By the limit for which the caller has to wait longest."""
         waits = [(self._wait(use), use) for use in uses]
         wait, use = max(waits, key=lambda each: each[0])
+        # A new window may have begun since.
         return exceeded(use.limit, use.caller, max(wait, 1))
 
     def _wait(self, use: _Use) -> int:

@@ -83,6 +83,22 @@ def test_a_clock_that_is_set_back_locks_nobody_out(counting: RateCounts, clock: 
     assert taken(counting, "a", 5) == 3
 
 
+def test_a_request_can_be_taken_out_of_the_count_while_its_window_lasts(counting: RateCounts, clock: Clock) -> None:
+    taken(counting, "a", 3)
+    counting.give_back("a", 60)
+    counting.give_back("nobody", 60)
+    assert counting.counted("a", 60)[:2] == (0, 2)
+    assert taken(counting, "a", 5) == 1
+    clock.now += 60
+    counting.give_back("a", 60)
+    assert counting.counted("a", 60)[:2] == (3, 0)
+    clock.now += 1
+    assert taken(counting, "a", 1) == 1
+    counting.give_back("a", 60)
+    counting.give_back("a", 60)
+    assert counting.counted("a", 60)[:2] == (3, 0)
+
+
 def test_a_caller_can_be_counted_anew(counting: RateCounts) -> None:
     taken(counting, "a", 5)
     taken(counting, "b", 5)

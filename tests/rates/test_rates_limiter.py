@@ -126,18 +126,17 @@ def test_who_used_up_two_limits_waits_for_the_longer_one(limiter: RateLimiter, c
         assert "2/hour" in denial.expected
 
 
-def test_another_worker_that_was_quicker_takes_the_last_room(clock: Clock) -> None:
+def test_where_a_new_window_begins_during_a_refusal_the_wait_is_a_second(clock: Clock) -> None:
     class Late(RateCounts):
-        """Looks, and then another worker is quicker."""
+        """Looks when two windows are over."""
 
         def counted(self, caller: str, seconds: int) -> Counted:
-            return super().counted(caller, seconds)._replace(before=0, within=0)
+            clock.now += 2 * seconds
+            return super().counted(caller, seconds)
 
     view = Late(clock, KEY)
-    route = limited(RateLimit(9, 1, "client"), RateLimit(2, 60, "client"))
-    late = RateLimiter(view)
-    assert taken(late, route, 5) == 2
-    assert refused(late, route).retry_after == 1
+    assert taken(RateLimiter(view), ROUTE, 3) == 3
+    assert refused(RateLimiter(view), ROUTE).retry_after == 1
     view.close()
 
 
