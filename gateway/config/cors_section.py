@@ -24,7 +24,7 @@ _FIELD = {"type": "string", "pattern": f"^{_FIELD_NAME.pattern}$", "examples": [
 
 def _field_name(name: str) -> str:
     if name == ANY:
-        raise ValueError("'*' would not stand for Authorization, nor for any field where credentials go: name each")
+        raise ValueError("'*' does not stand for Authorization, nor for any field beside cookies: name each")
     if not _FIELD_NAME.fullmatch(name):
         raise ValueError(f"{shown(name)} is no name of a field: write one such as Authorization")
     return name

@@ -141,7 +141,7 @@ MEANINGS: dict[Reason, Meaning] = {
     ),
     Reason.ORIGIN_UNTRUSTED: Meaning(
         403,
-        "The request was not sent by a page of this site",
+        "The request was not sent by a page that may send it",
         "Send it from a page of the same origin: a browser then says so in Origin and Sec-Fetch-Site.",
     ),
     Reason.SCOPE_INSUFFICIENT: _insufficient(
