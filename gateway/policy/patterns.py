@@ -22,7 +22,7 @@ TYPES: Mapping[str, str] = {
 
 MOST_POSITIONS = 500
 MOST_STATES = 500
-_START = 0
+START = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Pattern:
 
     def fits(self, text: str) -> bool:
         """Whether it takes a text."""
-        steps, state = self.steps, _START
+        steps, state = self.steps, START
         for character in text:
             following = steps[state].get(character)
             if following is None:
@@ -51,8 +51,8 @@ class Pattern:
 
     def includes(self, other: Pattern) -> bool:
         """Whether it takes every text that the other one takes."""
-        seen = {(_START, _START)}
-        waiting = [(_START, _START)]
+        seen = {(START, START)}
+        waiting = [(START, START)]
         while waiting:
             mine, theirs = waiting.pop()
             if theirs in other.ends and mine not in self.ends:
@@ -68,7 +68,7 @@ class Pattern:
 
     def common(self, other: Pattern) -> str | None:
         """A text that both take, none shorter; None where there is none. With itself: one that it takes."""
-        reached = {(_START, _START): ""}
+        reached = {(START, START): ""}
         waiting = deque(reached)
         while waiting:
             pair = waiting.popleft()

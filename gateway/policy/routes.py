@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 from gateway.policy.denial import Denial, Reason
@@ -15,6 +16,7 @@ from gateway.policy.fields import field_values, fit
 from gateway.policy.hosts import canonical_host, names_for
 from gateway.policy.model import RequestHead, Route
 from gateway.policy.paths import CanonicalTarget, canonical_target
+from gateway.policy.pattern_sets import Memory, PatternSet
 from gateway.policy.patterns import TYPES, Pattern, compiled
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -135,10 +137,13 @@ class _Node:
 
     def child(self, segment: Literal | Variable, order: int) -> _Node:
         if isinstance(segment, Literal):
-            return self.literals.setdefault(segment.text, type(self)(order))
+            return self.literals.setdefault(segment.text, self._new(order))
         if self.variable is None:
-            self.variable = type(self)(order)
+            self.variable = self._new(order)
         return self.variable
+
+    def _new(self, first: int) -> _Node:
+        return _Node(first)
 
     def first_fitting(self, segments: list[str], at: int, method: str, best: _Leaf | None) -> _Leaf | None:
         """The leaf below this node that fits and stands first in the file, if it stands before `best`."""
@@ -169,33 +174,44 @@ class _Node:
 class _TypedNode(_Node):
     """A place in the tree of a table with typed variables: where they lead, too. Other tables do without the detour."""
 
-    __slots__ = ("typed",)
+    __slots__ = ("memory", "patterns", "typed")
 
-    def __init__(self, first: int) -> None:
+    def __init__(self, first: int, memory: Memory) -> None:
         super().__init__(first)
-        self.typed: dict[Pattern, _Node] = {}
+        self.memory = memory
+        self.patterns: PatternSet | None = None
+        self.typed: list[_Node] = []
 
     def child(self, segment: Literal | Variable, order: int) -> _Node:
         if isinstance(segment, Literal) or segment.pattern is None:
             return super().child(segment, order)
-        return self.typed.setdefault(segment.pattern, _TypedNode(order))
+        self.patterns = self.patterns or PatternSet(self.memory)
+        number = self.patterns.number(segment.pattern)
+        if number == len(self.typed):
+            self.typed.append(self._new(order))
+        return self.typed[number]
+
+    def _new(self, first: int) -> _Node:
+        return _TypedNode(first, self.memory)
 
     def first_fitting(self, segments: list[str], at: int, method: str, best: _Leaf | None) -> _Leaf | None:
-        """As above; a pattern that cannot win is not tried."""
+        """As above; the patterns were numbered in the file's order."""
         best = super().first_fitting(segments, at, method, best)
-        if at < len(segments):
-            for pattern, node in self.typed.items():
-                if (best is None or node.first < best.order) and pattern.fits(segments[at]):
-                    best = node.first_fitting(segments, at + 1, method, best)
+        if self.patterns is None or at == len(segments) or (best is not None and best.order < self.typed[0].first):
+            return best
+        for number in self.patterns.fitting(segments[at]):
+            node = self.typed[number]
+            if best is not None and best.order < node.first:
+                break
+            best = node.first_fitting(segments, at + 1, method, best)
         return best
 
     def all_fitting(self, segments: list[str], at: int) -> Iterator[_Leaf]:
         """As above."""
         yield from super().all_fitting(segments, at)
-        if at < len(segments):
-            for pattern, node in self.typed.items():
-                if pattern.fits(segments[at]):
-                    yield from node.all_fitting(segments, at + 1)
+        if self.patterns is not None and at < len(segments):
+            for number in self.patterns.fitting(segments[at]):
+                yield from self.typed[number].all_fitting(segments, at + 1)
 
 
 def _earlier(leaf: _Leaf | None, best: _Leaf | None) -> _Leaf | None:
@@ -225,7 +241,7 @@ class RouteTable:
         self.routes = tuple(routes)
         templates = [parse_template(route.path) for route in self.routes]
         typed = any(isinstance(segment, Variable) and segment.pattern for each in templates for segment in each)
-        node = _TypedNode if typed else _Node
+        node = partial(_TypedNode, memory=Memory()) if typed else _Node
         self._root = node(0)
         self._by_host: dict[str, _Node] = {}
         for order, (route, template) in enumerate(zip(self.routes, templates, strict=True)):
