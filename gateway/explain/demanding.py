@@ -8,7 +8,7 @@ from gateway.explain.model import Fact, Mark
 from gateway.explain.words import either, shown
 from gateway.policy.circumstances import circumstances
 from gateway.policy.conditions import Compared, compare
-from gateway.policy.decision import CONDITIONS, Allow, Evidence, describe_scopes
+from gateway.policy.decision import AUDIENCES, CONDITIONS, Allow, Evidence, describe_scopes
 from gateway.policy.denial import Denial
 from gateway.policy.model import Claims, Rule
 
@@ -29,7 +29,8 @@ def demand_facts(rule: Rule, evidence: Evidence, outcome: Allow | Denial) -> Ite
     mark = Mark.OK
     demands = _of_circumstances(rule, evidence)
     if claims is not None:
-        demands = [("route issuers", claims.issuer_name, either(rule.issuers)), *demands, *_of_the_sender(rule, claims)]
+        of_issuer = [("route issuers", claims.issuer_name, either(rule.issuers)), *_of_the_audience(rule, claims)]
+        demands = [*of_issuer, *demands, *_of_the_sender(rule, claims)]
     for name, found, expected in demands:
         if failed == name and isinstance(outcome, Denial):
             yield Fact(Mark.FAILED, name, outcome.found, outcome.expected)
@@ -52,6 +53,12 @@ def demand_facts(rule: Rule, evidence: Evidence, outcome: Allow | Denial) -> Ite
 def _of_circumstances(rule: Rule, evidence: Evidence) -> list[_Demand]:
     looked_at = circumstances(rule.networks, rule.hours, evidence.address, evidence.now)
     return [(one.name, shown(one.found), one.expected) for one in looked_at]
+
+
+def _of_the_audience(rule: Rule, claims: Claims) -> Iterator[_Demand]:
+    if rule.audiences is not None:
+        taken = {audience for issuer, audience in rule.audiences if issuer == claims.issuer_name}
+        yield AUDIENCES, shown(" ".join(claims.audience)), either(taken)
 
 
 def _of_the_sender(rule: Rule, claims: Claims) -> Iterator[_Demand]:

@@ -14,7 +14,7 @@ from gateway.config.gateway_file import GatewayConfig
 from gateway.issuer import settings as issuer_settings
 from gateway.issuer.settings import IssuerSettings
 from gateway.policy.forwarding import TrustedProxies
-from gateway.policy.model import TrustedIssuer
+from gateway.policy.model import Route, TrustedIssuer
 from gateway.policy.routes import RouteTable
 from gateway.sources import Sources, sources
 from gateway.starting import BadFileError
@@ -54,6 +54,11 @@ class Grounds:
     def by_iss(self) -> IssuersByIss:
         """The issuers by the value of `iss`, as `verify` takes them."""
         return by_iss(self.issuers)
+
+    def audiences(self, issuer: str, route: Route | None) -> tuple[str, ...]:
+        """The audiences of an issuer that a route takes, in the file's order; all of them where it takes none."""
+        known = self.config.issuers[issuer].audience
+        return tuple(each for each in known if route is None or route.rule.takes_audience(issuer, each)) or known
 
     def proofs(self, now: float) -> ProofTerms:
         """How a bound token would have to be proven; each time with an empty memory."""

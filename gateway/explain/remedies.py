@@ -12,7 +12,7 @@ from gateway.explain.pages import preflight_changes
 from gateway.explain.scopes import get_token, scope_changes
 from gateway.explain.targets import allowing, by_fields, hosts_of_path, nearest_routes, repaired
 from gateway.explain.words import either, shown, span
-from gateway.policy.decision import Allow, decide
+from gateway.policy.decision import AUDIENCES, Allow, decide
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.routes import METHODS
 
@@ -197,11 +197,15 @@ def _audience(findings: Findings, denial: Denial) -> Iterator[Change]:
     if issuer is None:
         yield from _hint(findings, denial)
         return
+    if denial.check == AUDIENCES and findings.route is not None:
+        add = f"change audiences of route {findings.route.id} in {findings.grounds.file}"
+        yield Change(f"request the audience {denial.expected} (found {shown(denial.found)})", (add,))
+        return
     found = findings.payload.get("aud")
     names = found if isinstance(found, list) else [found]
     where = f"issuers.{issuer.name}.audience in {findings.grounds.file}"
-    add = tuple(f"add {shown(name)} to {where}, if that means this API" for name in names if isinstance(name, str))
-    yield Change(f"request the audience {either(issuer.audiences)}", add[:1])
+    adding = tuple(f"add {shown(name)} to {where}, if that means this API" for name in names if isinstance(name, str))
+    yield Change(f"request the audience {either(issuer.audiences)}", adding[:1])
 
 
 def _expired(findings: Findings, denial: Denial) -> Iterator[Change]:

@@ -31,7 +31,7 @@ def scope_changes(grounds: Grounds, route: Route, claims: Claims) -> Iterator[Ch
     if own is None or client is None:
         yield Change(f"ask the issuer {shown(claims.issuer)} for {_scopes(lacking(route.rule, claims))}")
         return
-    audiences = grounds.config.issuers[claims.issuer_name].audience
+    audiences = grounds.audiences(claims.issuer_name, route)
     given = _given(own.settings, client, audiences)
     wanted = lacking(route.rule, claims, given)
     had = tuple(scope for scope in wanted if scope in given)
@@ -80,8 +80,8 @@ def get_token(grounds: Grounds, route: Route) -> Change:
     what = f"a token {f'with {_scopes(wanted)} ' if wanted else ''}from {either(others)}"
     do = f"get {what}, and send it as 'Authorization: Bearer TOKEN'"
     own = grounds.embedded.get(issuer.name)
-    audience = grounds.config.issuers[issuer.name].audience
-    client = None if own is None else _client_with(own.settings, wanted, audience, _named(route.rule, issuer.name))
+    audiences = grounds.audiences(issuer.name, route)
+    client = None if own is None else _client_with(own.settings, wanted, audiences, _named(route.rule, issuer.name))
     if client is None:
         return Change(do)
     asked = "".join(f" --scope {scope}" for scope in wanted)

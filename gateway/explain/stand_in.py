@@ -69,7 +69,7 @@ def missing_claims(
 ) -> dict[str, object]:
     """What is assumed of iss, aud and exp, where they are missing and only one issuer fits."""
     fitting = _fitting(payload, route, grounds)
-    return _missing(payload, fitting[0], grounds, now) if len(fitting) == 1 else {}
+    return _missing(payload, fitting[0], route, grounds, now) if len(fitting) == 1 else {}
 
 
 def _fitting(payload: Mapping[str, object], route: Route | None, grounds: Grounds) -> list[TrustedIssuer]:
@@ -78,10 +78,12 @@ def _fitting(payload: Mapping[str, object], route: Route | None, grounds: Ground
     return [issuer for issuer in grounds.issuers if route is None or issuer.name in route.rule.issuers]
 
 
-def _missing(payload: Mapping[str, object], issuer: TrustedIssuer, grounds: Grounds, now: float) -> dict[str, object]:
+def _missing(
+    payload: Mapping[str, object], issuer: TrustedIssuer, route: Route | None, grounds: Grounds, now: float
+) -> dict[str, object]:
     assumed = {
         "iss": issuer.issuer,
-        "aud": grounds.config.issuers[issuer.name].audience[0],
+        "aud": grounds.audiences(issuer.name, route)[0],
         "exp": int(now) + LIFETIME,
     }
     return {name: value for name, value in assumed.items() if name not in payload}

@@ -41,6 +41,9 @@ _MATCHING = {"hierarchic": "or a scope above", "wildcard": "or a wildcard for it
 CONDITIONS = "conditions"
 """The check of client and claims."""
 
+AUDIENCES = "route audiences"
+"""The check of what a token is for."""
+
 _CLOSED = unmet(Reason.ROUTE_DENIED, "deny", "nobody", "a request")
 
 
@@ -62,10 +65,20 @@ def decide(rule: Rule, evidence: Evidence) -> Allow | Denial:
 def _decide_beyond_scopes(rule: Rule, claims: Claims, evidence: Evidence) -> Denial | None:
     """What no further scope would change."""
     return (
-        _decide_circumstances(rule, evidence)
+        _decide_audience(rule, claims)
+        or _decide_circumstances(rule, evidence)
         or _decide_sender(rule, claims, evidence)
         or _decide_conditions(rule, claims, evidence.path)
     )
+
+
+def _decide_audience(rule: Rule, claims: Claims) -> Denial | None:
+    """Whether the token is for one of the audiences that the rule takes of its issuer (RFC 9068 §4)."""
+    if any(rule.takes_audience(claims.issuer_name, audience) for audience in claims.audience):
+        return None
+    taken = sorted(audience for issuer, audience in rule.audiences or () if issuer == claims.issuer_name)
+    expected = " or ".join(taken) or f"none of {claims.issuer_name}"
+    return unmet(Reason.AUDIENCE_MISMATCH, AUDIENCES, expected, " ".join(claims.audience))
 
 
 def _decide_circumstances(rule: Rule, evidence: Evidence) -> Denial | None:

@@ -108,7 +108,7 @@ class _Respects:
         allowed = sorted(client for name, client in rule.clients or () if name == issuer.name)
         return _Kind(
             issuer=issuer,
-            audience=min(issuer.audiences, default=""),
+            audience=min(self._audiences(rule, issuer), default=""),
             client=allowed[0] if allowed else OTHER,
             scopes=fewest_scopes(rule)[0],
             proof=rule.require_proof,
@@ -119,6 +119,12 @@ class _Respects:
             address=self._address(rule),
             at=self._at(rule),
         )
+
+    @staticmethod
+    def _audiences(rule: Rule, issuer: TrustedIssuer) -> list[str]:
+        """Those of an issuer that a rule takes; all where it takes none."""
+        taken = [audience for audience in issuer.audiences if rule.takes_audience(issuer.name, audience)]
+        return taken or list(issuer.audiences)
 
     def _address(self, rule: Rule) -> str:
         """One that the rule takes."""

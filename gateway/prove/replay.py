@@ -117,7 +117,7 @@ def _verdict(policy: Policy, request: Request, record: Mapping[str, Any], at: fl
     evidence = Evidence(now=at, path=head.path, address=_text(record, "client_ip"))
     outcome = decide(route.rule, evidence)
     if route.rule.takes_token:
-        if _reason(record) in _BAD_TOKENS:
+        if _reason(record) in _BAD_TOKENS and not _was_verified(record):
             return Verdict(Denial(Reason(_reason(record))), route)
         claims = _claims(policy, route.rule, record)
         if claims is None:
@@ -137,6 +137,11 @@ def _known_part(rule: Rule) -> Rule:
 def _had_a_token_perhaps(record: Mapping[str, Any]) -> bool:
     """Whether nobody looked for one: on a public route, or because the request was refused before."""
     return record.get("decision") == "allow" or _reason(record) in _BEFORE_THE_TOKEN or bool(record.get("issuer"))
+
+
+def _was_verified(record: Mapping[str, Any]) -> bool:
+    """Whether a token that was refused for its audience was good elsewhere: it was a route that narrowed them."""
+    return _reason(record) == Reason.AUDIENCE_MISMATCH and bool(_text(record, "issuer"))
 
 
 def _claims(policy: Policy, rule: Rule, record: Mapping[str, Any]) -> Claims | None:

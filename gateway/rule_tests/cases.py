@@ -183,7 +183,8 @@ def _combined(entry: CallerConfig, caller: CallerConfig | None) -> CallerConfig:
 def _claims(bearer: CallerConfig, issuer: TrustedIssuer, grounds: Grounds, at: float) -> dict[str, object]:
     """What that issuer would have signed: good in every respect that the case does not speak of."""
     lifetime = min(LIFETIME, issuer.max_lifetime or LIFETIME)
-    audience = grounds.config.issuers[issuer.name].audience[0]
+    first, *others = grounds.config.issuers[issuer.name].audience
+    audience = [first, *others] if others else first
     claims: dict[str, object] = {"iss": issuer.issuer, "aud": audience, "iat": int(at), "exp": int(at + lifetime)}
     claims |= {path: values[0] for path, values in issuer.conditions}
     if bearer.client is not None:

@@ -77,6 +77,34 @@ def test_a_route_that_denies_is_named_with_what_else_there_is(tmp_path: Path, cl
     assert "/admin/users (users)" in advice(found)
 
 
+@pytest.mark.parametrize(
+    ("aud", "mark", "found"),
+    [
+        (None, "ok", "batch"),
+        ("batch", "ok", "batch"),
+        (["api", "batch"], "ok", "api batch"),
+        ("api", "failed", "api"),
+    ],
+)
+def test_the_audience_that_a_route_takes_is_told_and_assumed(
+    tmp_path: Path, aud: object, mark: str, found: str
+) -> None:
+    issuers = {"main": {"issuer": "https://main.example", "audience": ["api", "batch"], "jwks_file": "keys.json"}}
+    routes: list[Route] = [
+        {"id": "r", "path": "/r", "scopes": ["read"], "audiences": ["batch"], "upstream": "api"},
+        {"id": "all", "path": "/all", "scopes": ["read"], "upstream": "api"},
+    ]
+    file = write(tmp_path, routes, issuers=issuers)
+    told = explained(file, "GET /r", {"scope": "read"} | ({} if aud is None else {"aud": aud}))
+    assert facts(told)["route audiences"] == (mark, found, "batch")
+    assert told["assumed"] == ["exp is in one hour"] if aud else ["aud is batch", "exp is in one hour"]
+    if mark == "failed":
+        assert told["verdict"]["reason"] == "audience_mismatch"
+        assert facts(told)["scopes"][0] == "not_reached"
+        assert advice(told) == f"request the audience batch (found api)\nchange audiences of route r in {file}"
+    assert "route audiences" not in facts(explained(file, "GET /all", {"scope": "read"}))
+
+
 CONDITIONAL: list[Route] = [
     {
         "id": "tenants",

@@ -18,6 +18,50 @@ def of_route(route: str) -> list[str]:
     return [fault.partition(": ")[2] for fault in faults(f"{UP_TO_ROUTES}  - {{id: a, {route}}}\n")]
 
 
+TWO_ISSUERS = """\
+issuers:
+  main: {issuer: https://i.example, audience: [api, batch]}
+  other: {issuer: https://o.example, audience: partner}
+upstreams: {api: {url: "http://127.0.0.1:9000"}}
+routes:
+"""
+
+
+@pytest.mark.parametrize(
+    ("route", "expected"),
+    [
+        ("audiences: [batch], issuers: [main]", []),
+        ("audiences: [batch, partner]", []),
+        ("audiences: [bach], issuers: [main]", ["[0]: 'bach' is no audience of main: did you mean 'batch'?"]),
+        (
+            "audiences: [batch, partner], issuers: [main]",
+            ["[1]: 'partner' is no audience of main: audiences are: api, batch"],
+        ),
+        ("audiences: [x]", ["[0]: 'x' is no audience of main or other: audiences are: api, batch, partner"]),
+        (
+            "audiences: [batch]",
+            [": lets in no token of other: add one of partner, or list the other issuers under issuers"],
+        ),
+        ("audiences: []", [": must not be empty"]),
+        ("audiences: [api, api], issuers: [main]", [": 'api' is listed twice: keep one"]),
+        ("audiences: api", [": must be a list, not 'api'"]),
+        ("audiences: [{a: b}], issuers: [main]", ["[0]: must be a string, not a mapping"]),
+    ],
+)
+def test_a_route_takes_audiences_for_which_its_issuers_are_trusted(route: str, expected: list[str]) -> None:
+    told = faults(f"{TWO_ISSUERS}  - {{id: a, path: /a, scopes: [x], {route}, upstream: api}}\n")
+    assert [fault.partition("routes[0].audiences")[2] for fault in told] == expected
+
+
+def test_an_audience_counts_for_the_issuers_that_are_trusted_for_it() -> None:
+    text = "  - {defaults: {audiences: [batch, partner], upstream: api}, routes: [{id: a, path: /a, scopes: [x]}]}\n"
+    found = config(TWO_ISSUERS + text)
+    taken = frozenset({("main", "batch"), ("other", "partner")})
+    assert build_rule.rule(found.routes[0], found.issuers).audiences == taken
+    public = config(TWO_ISSUERS + text.replace("scopes: [x]", "public: true")).routes[0]
+    assert public.audiences is None
+
+
 def test_a_route_that_denies_everyone_needs_nothing_else() -> None:
     found = config(f"{UP_TO_ROUTES}  - {{id: a, path: '/a/{{rest...}}', deny: true}}\n")
     assert found.routes[0].deny

@@ -1,6 +1,7 @@
 """The one decision."""
 
 from dataclasses import replace
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -211,6 +212,35 @@ def test_a_token_that_gets_the_scopes_it_lacked_gets_in(
     if isinstance(outcome, Denial):
         assert outcome.scopes_missing
         assert decide(rule, Evidence(holding(*granted, *outcome.scopes_missing))) == ALLOW
+
+
+# What a rule demands of the token's audience
+
+
+@pytest.mark.parametrize(
+    ("taken", "audience", "expected"),
+    [
+        (None, ("api",), None),
+        ({("local", "api")}, ("api",), None),
+        ({("local", "api"), ("local", "batch")}, ("other", "batch"), None),
+        ({("local", "api"), ("local", "batch")}, ("other",), "api or batch"),
+        ({("local", "api")}, ("API",), "api"),
+        ({("other", "api"), ("local", "batch")}, ("api",), "batch"),
+        ({("other", "api")}, ("api",), "none of local"),
+    ],
+)
+def test_a_token_is_for_an_audience_that_the_rule_takes_of_its_issuer(
+    taken: set[tuple[str, str]] | None, audience: tuple[str, ...], expected: str | None
+) -> None:
+    rule = Rule(issuers=LOCAL, audiences=None if taken is None else frozenset(taken), networks=(ip_network("::/0"),))
+    outcome = decide(rule, Evidence(CLAIMS._replace(audience=audience), address="::1"))
+    if expected is None:
+        assert outcome is ALLOW
+        return
+    assert isinstance(outcome, Denial)
+    found = " ".join(audience)
+    assert (outcome.reason, outcome.expected, outcome.found) == (Reason.AUDIENCE_MISMATCH, expected, found)
+    assert reason(decide(rule, Evidence(CLAIMS._replace(audience=audience)))) is Reason.AUDIENCE_MISMATCH
 
 
 # What a rule demands of the sender

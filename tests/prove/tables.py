@@ -16,8 +16,8 @@ from gateway.policy.scopes import ScopeGroup
 from gateway.prove.verdicts import NOW, Caller, Policy
 
 ISSUERS = tuple(
-    TrustedIssuer(name, f"https://{name}.example", frozenset({"api"}), frozenset({"RS256"}), kept_claims=("tenant",))
-    for name in ("one", "two")
+    TrustedIssuer(name, f"https://{name}.example", audiences, frozenset({"RS256"}), kept_claims=("tenant",))
+    for name, audiences in (("one", frozenset({"api", "batch"})), ("two", frozenset({"api"})))
 )
 SCOPES = ("a", "b", "a.x", "a.*")
 METHODS = ("GET", "POST")
@@ -26,6 +26,7 @@ NETWORKS = tuple(
 )
 HOURS = (Hours(((0, 600), (6000, 10100)), UTC, "early"), Hours(((300, 900),), UTC, "late"))
 ADDRESSES = ("", "10.1.0.1", "10.2.0.1", "192.0.2.7", "2001:db8::7", "::2")
+AUDIENCES = (frozenset({("one", "api"), ("two", "api")}), frozenset({("one", "batch")}))
 FIELDS = (
     (FieldCondition("X-V", ("1",)),),
     (FieldCondition("X-V", ("1", "2")),),
@@ -68,6 +69,7 @@ def rules(draw: st.DrawFn) -> Rule:
         acr=draw(st.sampled_from([(), (), (), ("high",), ("high", "low")])),
         max_age=draw(st.sampled_from([None, None, None, 100.0, 200.0])),
         token_from=draw(st.sampled_from([None, None, None, TokenFrom("cookie", "token")])),
+        audiences=draw(st.sampled_from([None, None, None, *AUDIENCES])),
         clients=draw(st.sampled_from([None, None, None, frozenset({("one", "me")}), frozenset({("two", "me")})])),
         conditions=draw(st.sampled_from([(), (), (), *map(_tenant, (("x",), ("x", "y"), (PathVariable("v0", 0),)))])),
     )
@@ -120,9 +122,10 @@ def every_caller() -> tuple[Caller, ...]:
         (None, TokenFrom("cookie", "token")),
         (None, "x", "a"),
         (None, "me"),
+        ("api", ["batch"], ["api", "batch"]),
     )
-    for issuer, scopes, proof, acr, age, place, tenant, client in kinds:
-        payload: dict[str, object] = {"iss": issuer.issuer, "aud": "api", "exp": NOW + 10**6, "scope": " ".join(scopes)}
+    for issuer, scopes, proof, acr, age, place, tenant, client, aud in kinds:
+        payload: dict[str, object] = {"iss": issuer.issuer, "aud": aud, "exp": NOW + 10**6, "scope": " ".join(scopes)}
         told = {"acr": acr, "auth_time": None if age is None else NOW - age, "tenant": tenant, "client_id": client}
         payload |= {name: value for name, value in told.items() if value is not None}
         found.append(Caller(payload, frozenset({"dpop"}) if proof else frozenset(), place))

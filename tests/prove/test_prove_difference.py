@@ -105,6 +105,8 @@ READ = route("read", "/jobs/{job}", all_of=("a",))
         (replace(READ, hosts=("a.example",)), {Change.REFUSED}),
         (route("read", "/jobs/{job}", all_of=("a",), clients=frozenset({("one", "me")})), {Change.REFUSED}),
         (route("read", "/jobs/{job}", all_of=("a",), conditions=TENANT), {Change.REFUSED}),
+        (route("read", "/jobs/{job}", all_of=("a",), audiences=frozenset({("one", "api")})), {Change.REFUSED}),
+        (route("read", "/jobs/{job}", all_of=("a",), audiences=frozenset()), {Change.REFUSED}),
         (route("read", "/jobs/{job}", deny=True), {Change.REFUSED}),
         (route("read", "/jobs/{job}", all_of=("a",), networks=NETWORKS[0]), {Change.REFUSED}),
         (route("read", "/jobs/{job}", all_of=("a",), hours=HOURS[0]), {Change.REFUSED}),
@@ -236,6 +238,16 @@ def test_an_issuers_new_audience_lets_in_tokens_for_it() -> None:
     (finding,) = newly_allowed(policy(READ), wider).findings
     assert finding.witness.caller.payload is not None
     assert finding.witness.caller.payload["aud"] == "other"
+
+
+def test_a_route_that_takes_another_audience_lets_in_tokens_for_it() -> None:
+    before, after = (
+        route("read", "/jobs", all_of=("a",), audiences=frozenset({("one", audience)})) for audience in ("api", "batch")
+    )
+    allowed, refused = sorted(compare(policy(before), policy(after)).findings, key=lambda finding: finding.change)
+    assert [str(allowed.before), str(refused.after)] == ["audience_mismatch", "audience_mismatch"]
+    assert allowed.witness.caller.payload is not None
+    assert allowed.witness.caller.payload["aud"] == "batch"
 
 
 def test_terms_of_an_issuer_that_no_claim_shows_are_unproven() -> None:

@@ -8,7 +8,7 @@ import pytest
 from .asked import OPAQUE, asking, says, tried
 from .conftest import Start
 from .gate import Gate
-from .minting import NOW, OTHER_ISSUER, claims, mint, rsa_key
+from .minting import AUDIENCE, ISSUER, NOW, OTHER_ISSUER, claims, mint, rsa_key
 from .raw_client import request
 from .raw_upstream import RawUpstream
 
@@ -38,6 +38,23 @@ async def test_a_route_that_denies_lets_nobody_in_and_the_wide_one_below_goes_on
     refused = (await gate.records(3))[0]
     assert (refused["route"], refused["decision"], refused["client_id"]) == ("hole", "deny", None)
     assert refused["detail"] == "deny: expected nobody, found a request"
+
+
+async def test_a_route_narrows_the_audiences_of_its_issuers(start: Start) -> None:
+    routes = [
+        {"id": "batch", "path": "/batch", "scopes": ["admin"], "audiences": ["batch"], "upstream": "api"},
+        {"id": "all", "path": "/all", "scopes": ["admin"], "upstream": "api"},
+    ]
+    issuers = {"main": {"issuer": ISSUER, "audience": [AUDIENCE, "batch"], "jwks_file": "keys.json"}}
+    gate = await start(routes=routes, issuers=issuers)
+    for aud, status in ((AUDIENCE, 401), ([AUDIENCE, "batch"], 200), ("batch", 200), ("other", 401)):
+        refused = (status, "audience_mismatch" if status == 401 else None)
+        assert await ask(gate, "GET /batch", of(scope="admin", aud=aud)) == refused
+    assert await ask(gate, "GET /all", of(scope="admin", aud=AUDIENCE)) == (200, None)
+    assert len(gate.upstream.visits) == 3
+    records = await gate.records(5)
+    assert records[0]["detail"] == f"route audiences: expected batch, found {AUDIENCE}"
+    assert [record["client_id"] for record in records] == [*["nightly-batch"] * 3, None, "nightly-batch"]
 
 
 CONDITIONAL: list[dict[str, Any]] = [
