@@ -26,6 +26,7 @@ from gateway.embedded import embedded_issuers
 from gateway.figures import Figures
 from gateway.plan import Plan
 from gateway.proxy import Proxy
+from gateway.rates.counts import RateCounts
 from gateway.recorder import Counters, Recorder
 from gateway.rules import Rules
 from gateway.sources import Sources, sources
@@ -61,11 +62,13 @@ class Share:
         listening: the socket to accept from; the gateway's own from now on.
         log_key: keys the `jti_hash` where the configuration gives no key, so that all workers write the same.
         replays: path of the table in which all of them remember the proofs that one of them took.
+        rates: path of the table in which all of them count how often callers call.
     """
 
     listening: socket.socket
     log_key: bytes
     replays: str
+    rates: str
 
 
 def calm_collector() -> None:
@@ -142,7 +145,7 @@ class Gateway:
         running.push_async_callback(http.close)
         fetched = sources(plan, http, clock)
         proofs = assembly.proof_terms(plan, self._replays(running), self._log_key, clock)
-        rules = assembly.rules(plan, fetched, deadlines, self._log_key, proofs)
+        rules = assembly.rules(plan, fetched, deadlines, self._log_key, proofs, self._counts(running))
         for upstream in rules.upstreams.values():
             running.callback(upstream.close)
             upstream.start_checks()
@@ -180,6 +183,15 @@ class Gateway:
         store = SharedReplayStore(self._share.replays, self._clock)
         running.callback(store.close)
         return store
+
+    def _counts(self, running: AsyncExitStack) -> RateCounts:
+        """Where requests are counted by their callers: workers share it, and so do those who take over from them."""
+        if self._share is None:
+            counts = RateCounts(self._clock, self._log_key)
+        else:
+            counts = RateCounts(self._clock, self._share.log_key, self._share.rates)
+        running.callback(counts.close)
+        return counts
 
     async def _listen(self, running: AsyncExitStack) -> None:
         plan = self._plan

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
 from ssl import SSLContext
 
@@ -10,9 +10,11 @@ from gateway.deadlines import Deadlines
 from gateway.downstream.certificate import ServerTls
 from gateway.plan import IssuerPlan, Plan, UpstreamPlan
 from gateway.policy.forwarding import TrustedProxies
+from gateway.policy.model import Route
 from gateway.policy.resource_metadata import ResourceMetadata, resource_metadata
 from gateway.policy.routes import RouteTable
-from gateway.rules import Rules
+from gateway.rates.counts import RateCounts
+from gateway.rules import Rates, Rules
 from gateway.sources import Sources
 from gateway.starting import BadFileError
 from gateway.tls import ServerFiles, TlsFileError, client_context
@@ -40,7 +42,9 @@ SWAPPED = frozenset(
 """Parts of a plan that a running gateway takes anew, as a whole."""
 
 
-def rules(plan: Plan, sources: Sources, deadlines: Deadlines, log_key: bytes, proofs: ProofTerms) -> Rules:
+def rules(  # noqa: PLR0913, PLR0917 - all that a process has at hand
+    plan: Plan, sources: Sources, deadlines: Deadlines, log_key: bytes, proofs: ProofTerms, counts: RateCounts
+) -> Rules:
     """All that the plan says about requests.
 
     Raises:
@@ -73,6 +77,8 @@ def rules(plan: Plan, sources: Sources, deadlines: Deadlines, log_key: bytes, pr
         trusted_proxies=TrustedProxies(plan.trusted_proxies),
         proofs=proofs,
         metadata=_metadata(plan, proofs),
+        counts=counts,
+        rates=_rates(plan.routes, counts),
     )
 
 
@@ -102,7 +108,18 @@ def swapped(before: Rules, plan: Plan, key: bytes, clock: Clock) -> Rules:
         trusted_proxies=TrustedProxies(plan.trusted_proxies),
         proofs=proofs,
         metadata=_metadata(plan, proofs),
+        rates=_rates(plan.routes, before.counts),
     )
+
+
+def _rates(routes: Iterable[Route], counts: RateCounts) -> Rates | None:
+    """What keeps the limits of some routes."""
+    if not any(route.rate_limits for route in routes):
+        return None
+    # Imported late: most gateways limit nothing, and the library `limits` takes as long as all the rest of a start.
+    from gateway.rates.limiter import RateLimiter  # noqa: PLC0415 - see above
+
+    return RateLimiter(counts).take
 
 
 def _metadata(plan: Plan, proofs: ProofTerms) -> ResourceMetadata | None:

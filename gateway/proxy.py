@@ -18,7 +18,7 @@ from gateway.policy.model import Route
 from gateway.policy.preflight import Preflight
 from gateway.policy.resource_metadata import resource_path
 from gateway.recorder import Recorder
-from gateway.rules import UNKNOWN, Familiar, Known, Rules, familiar, judge, without_key
+from gateway.rules import UNKNOWN, Familiar, Known, Rules, beyond_rates, familiar, judge, without_key
 from gateway.tokens.introspection import UnknownToken
 from gateway.tokens.verifier import VerifiedToken
 from gateway.tokens.verify import UnknownKey
@@ -134,7 +134,11 @@ class Proxy:
         """What an allowed request is refused for; what would be refused anyway (shadow) counts against no bound."""
         if exchange.would_deny is not None and route.rule.mode.name == "shadow":
             return None
-        return None if route.max_body is None else exchange.bound_body(route.max_body)
+        if route.max_body is not None and (denial := exchange.bound_body(route.max_body)) is not None:
+            return denial
+        if not route.rate_limits:
+            return None
+        return beyond_rates(exchange.rules, exchange.judgement, exchange.client, exchange.head)
 
     def _let_in(self, exchange: Exchange, route: Route) -> None:
         """Within the route's bounds, on to its upstream; first the gateway's own token is waited for if need be."""

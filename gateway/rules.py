@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -14,12 +14,13 @@ from gateway.policy.decision import NO_EVIDENCE, Allow, Evidence, decide
 from gateway.policy.denial import Denial, Reason, unmet
 from gateway.policy.forwarding import TrustedProxies
 from gateway.policy.headers import Field, Kind, ReceivedHead, kind_of
-from gateway.policy.model import BearerToken, RequestHead, Route, Rule
+from gateway.policy.model import BearerToken, Claims, RequestHead, Route, Rule
 from gateway.policy.preflight import Preflight, preflight
 from gateway.policy.printable import brief
 from gateway.policy.resource_metadata import ResourceMetadata
 from gateway.policy.routes import RouteTable
 from gateway.policy.token_from import as_authorization
+from gateway.rates.counts import RateCounts
 from gateway.tokens.introspection import UnknownToken
 from gateway.tokens.introspector import Introspector
 from gateway.tokens.key_source import KeySource
@@ -27,6 +28,9 @@ from gateway.tokens.proof import ProofTerms, Sender, prove
 from gateway.tokens.verifier import TokenVerifier, VerifiedToken
 from gateway.tokens.verify import UnknownKey
 from gateway.upstream.pool import Upstream
+
+Rates = Callable[[Route, Claims | None, str], Denial | None]
+"""Counts a request of a caller (its claims; its address), or says why it is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,8 @@ class Rules:
         metadata: what is told of the protected resource; None where nothing is.
         proofs: how the senders of bound tokens prove that they may use them.
         trusted_proxies: whose word about the client is taken.
+        counts: how often callers have called; they outlive the rules.
+        rates: keeps the limits of routes by them; None where no route has any.
     """
 
     revision: str
@@ -56,6 +62,8 @@ class Rules:
     trusted_proxies: TrustedProxies
     proofs: ProofTerms
     metadata: ResourceMetadata | None
+    counts: RateCounts
+    rates: Rates | None
 
 
 class Judgement(NamedTuple):
@@ -183,6 +191,15 @@ def _challenged(denial: Denial, rule: Rule, proofs: ProofTerms) -> Denial:
         parameters = (("algs", proofs.algorithms),)
         return replace(denial, scopes_required=rule.scopes_named, scheme="DPoP", parameters=parameters)
     return replace(denial, scopes_required=rule.scopes_named)
+
+
+def beyond_rates(rules: Rules, judgement: Judgement, sender: Sender, head: RequestHead) -> Denial | None:
+    """Count a request by the limits of its route; why it is refused where one of them is used up."""
+    route, token = judgement.route, judgement.token
+    if route is None or rules.rates is None:
+        raise RuntimeError("a route has limits, and nobody keeps them")
+    address = rules.trusted_proxies.client_address(sender.peer, head.forwarding)
+    return rules.rates(route, None if token is None else token.claims, address)
 
 
 def without_key(unknown: UnknownKey, source: KeySource) -> Denial:

@@ -27,6 +27,7 @@ class Order(TypedDict):
     plan: str
     log_key: str
     replays: str
+    rates: str
 
 
 class Ask(TypedDict):

@@ -18,6 +18,7 @@ from gateway.admin.snapshot import Snapshot, WorkerSnapshot
 from gateway.app import RETIRE_SECONDS, check_parser
 from gateway.assembly import can_be_swapped
 from gateway.plan import Plan
+from gateway.rates import counts
 from gateway.stamps import Stamp
 from gateway.starting import BadFileError, StartError, listening
 from gateway.supervisor.channel import written
@@ -57,7 +58,9 @@ class Supervisor:
         self._issuers = Place("embedded issuers", partial(self._launch, ISSUERS))
         self._children: dict[Child, int] = {}
         self._log_key = secrets.token_bytes(32)
-        self._replays = f"/proc/{os.getpid()}/fd/{shared_replays.create()}"
+        self._replays, self._rates = (
+            f"/proc/{os.getpid()}/fd/{table}" for table in (shared_replays.create(), counts.create())
+        )
         self._started_at = time.time()
         self._stopping = False
         self._past = nothing(self._started_at)
@@ -297,6 +300,7 @@ class Supervisor:
                 "plan": written(generation.plan),
                 "log_key": self._log_key.hex(),
                 "replays": self._replays,
+                "rates": self._rates,
             },
             generation,
             None if index == ISSUERS else generation.sockets[index - 1],

@@ -132,7 +132,7 @@ def _service(order: Order, listening: socket.socket | None) -> Service:
     plan, log_key = planned(order), bytes.fromhex(order["log_key"])
     if listening is None:
         return EmbeddedIssuers(plan, log_key)
-    return Gateway(plan, share=Share(listening, log_key, order["replays"]))
+    return Gateway(plan, share=Share(listening, log_key, order["replays"], order["rates"]))
 
 
 class _Following:
