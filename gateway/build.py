@@ -17,7 +17,7 @@ from gateway.downstream.parties import ClientLimits
 from gateway.own_credentials import AssertionSettings, CredentialsSettings
 from gateway.plan import IntrospectionPlan, IssuerPlan, KeysFile, NoKeysPlan, Plan, ProofPlan, UpstreamPlan
 from gateway.policy.cors import Cors
-from gateway.policy.model import Route, TrustedIssuer, WebSocketTerms
+from gateway.policy.model import Route, RouteTimeouts, TrustedIssuer, WebSocketTerms
 from gateway.policy.path_rewrite import PathRewrite
 from gateway.policy.routes import METHODS
 from gateway.tls import ClientFiles, ServerFiles
@@ -161,7 +161,7 @@ def trusted_issuer(name: str, whole: GatewayConfig) -> TrustedIssuer:
 
 def route(config: RouteConfig, issuers: Mapping[str, IssuerConfig]) -> Route:
     """A route, as the policy knows it."""
-    websocket, rewrite = config.websocket, config.rewrite
+    websocket, rewrite, timeouts = config.websocket, config.rewrite, config.timeouts
     return Route(
         id=config.id,
         path=config.path,
@@ -174,6 +174,7 @@ def route(config: RouteConfig, issuers: Mapping[str, IssuerConfig]) -> Route:
         max_body=config.max_body,
         rewrite=None if rewrite is None else PathRewrite(rewrite.prefix, rewrite.to),
         claim_fields=config.claim_fields or (),
+        timeouts=None if timeouts is None else RouteTimeouts(timeouts.first_byte, timeouts.idle, timeouts.total),
         fields=config.fields or (),
         cors=None if config.cors is None else cors(config.cors),
         websocket=None if websocket is None else WebSocketTerms(websocket.idle_timeout, websocket.end_at_expiry),

@@ -355,6 +355,7 @@ class Exchange:
             request_head(self, connection.host_line, upgrade),
             complete=not to_come,
             answer_has_body=received.head.method != "HEAD",
+            timeouts=None if route is None else route.timeouts,
         )
         if to_come and received.special and Kind.EXPECT in received.special:
             self._waits_for_continue = True

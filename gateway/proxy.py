@@ -147,8 +147,11 @@ class Proxy:
             exchange.refuse(beyond)
             return
         upstream = exchange.rules.upstreams[route.upstream]
-        if upstream.total_timeout is not None:
-            exchange.bound_time(upstream.total_timeout)
+        total = upstream.total_timeout
+        if route.timeouts is not None and route.timeouts.total is not None:
+            total = route.timeouts.total
+        if total is not None:
+            exchange.bound_time(total)
         credentials = upstream.credentials
         if credentials is not None:
             exchange.authorization = credentials.authorization

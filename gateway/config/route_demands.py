@@ -22,7 +22,10 @@ OF_TOKENS = (
 WHO = ("scopes", "clients", "claims")
 """Keys of which one at least says who may enter."""
 
-OF_THE_WAY = ("networks", "hours", "upstream", "forward_token", "websocket", "max_body", "mode", "rewrite", "cors")
+OF_THE_WAY = (
+    *("networks", "hours", "upstream", "forward_token", "websocket", "max_body", "mode", "rewrite", "timeouts"),
+    "cors",
+)
 """Keys that say from where and when a request comes, and how it goes on."""
 
 _NOTHING_SAID = "says neither scopes nor public: true: list the scopes that a token must carry, or write public: true"
@@ -90,31 +93,6 @@ def _grace(path: Path, route: Mapping[str, Any], *, public: bool) -> Iterator[Fa
 def is_grace(mode: Any) -> bool:
     """Whether a route's mode is a grace, readable or not."""
     return isinstance(mode, str) and mode.startswith("grace")
-
-
-def _audiences(issuers: Mapping[str, Any], path: Path, route: Mapping[str, Any]) -> Iterator[Fault]:
-    """What no issuer is trusted for opens nothing, and an issuer that is trusted for none of it could as well go."""
-    audiences, named = route.get("audiences"), route.get("issuers")
-    taken = [name for name in (named if isinstance(named, list) else issuers) if isinstance(name, str)]
-    by_issuer = {name: _audience(issuers.get(name)) for name in taken}
-    known = [each for audience in by_issuer.values() for each in audience]
-    wanted = [(index, each) for index, each in enumerate(audiences or ()) if isinstance(each, str)]
-    if not isinstance(audiences, list) or not all(by_issuer.values()):
-        return
-    for index, audience in wanted:
-        if audience not in known:
-            like = nearest(audience, known, "audiences")
-            yield (*path, "audiences", index), f"{audience!r} is no audience of {' or '.join(taken)}: {like}"
-    for name in taken if any(audience in known for _, audience in wanted) else ():
-        if not any(audience in by_issuer[name] for _, audience in wanted):
-            remedy = f"add one of {', '.join(by_issuer[name])}, or list the other issuers under issuers"
-            yield (*path, "audiences"), f"lets in no token of {name}: {remedy}"
-
-
-def _audience(issuer: Any) -> list[str]:
-    """The audiences of an issuer's section; none where they can't be read, which is told elsewhere."""
-    found = issuer.get("audience") if isinstance(issuer, dict) else None
-    return [each for each in (found if isinstance(found, list) else [found]) if isinstance(each, str)]
 
 
 def _audiences(issuers: Mapping[str, Any], path: Path, route: Mapping[str, Any]) -> Iterator[Fault]:

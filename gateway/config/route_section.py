@@ -25,7 +25,7 @@ from gateway.config.gateway_fields import (
 )
 from gateway.config.match_fields import Fields
 from gateway.config.mode_fields import RouteMode
-from gateway.config.route_way import ClaimFields, RewriteConfig
+from gateway.config.route_way import ClaimFields, RewriteConfig, TimeoutsConfig
 from gateway.policy.circumstances import DAYS
 
 ScopeTerms = Annotated[tuple[ScopeTerm, ...], Field(min_length=1), AfterValidator(each_once)]
@@ -153,6 +153,9 @@ class RouteConfig(Section):
     )
     claim_fields: ClaimFields | None = Field(
         default=None, description="Tell the upstream claims of the token, each in a field: {X-Tenant: tenant}."
+    )
+    timeouts: TimeoutsConfig | None = Field(
+        default=None, description="How long the upstream may take here: {first_byte: 5m}; goes before its own timeouts."
     )
 
     cors: CorsConfig | None = Field(

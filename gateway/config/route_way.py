@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, mod
 
 from gateway.config.binding import MisplacedError, Section
 from gateway.config.errors import Path
-from gateway.config.fields import shown
+from gateway.config.fields import Timeout, shown
 from gateway.config.gateway_fields import FIELD_NAME, has_meaning
 from gateway.policy.claim_fields import ClaimField
 from gateway.policy.denial import Denial
@@ -56,6 +56,26 @@ class RewriteConfig(Section):
     def _replaces_something(self) -> Self:
         if self.prefix == self.to:
             raise MisplacedError((("to",), "has no effect, being the same as prefix: write another path"))
+        return self
+
+
+class TimeoutsConfig(Section):
+    """How long the upstream may take on this route."""
+
+    first_byte: Timeout | None = Field(
+        default=None, description="Time from the request's end to the answer's head; by default the upstream's."
+    )
+    idle: Timeout | None = Field(
+        default=None, description="Longest pause between two parts of an answer; by default the upstream's."
+    )
+    total: Timeout | None = Field(
+        default=None, description="Time for the whole of a request and its answer; by default the upstream's."
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.first_byte is None and self.idle is None and self.total is None:
+            raise MisplacedError(((), "must not be empty: write first_byte, idle or total, or remove timeouts"))
         return self
 
 

@@ -19,3 +19,6 @@ def going_on(findings: Findings) -> Iterator[tuple[str, str]]:
     told = {} if findings.verified is None else dict(findings.verified.claims.told)
     for field in route.claim_fields:
         yield field.name, shown(told.get(field.claim, ""))
+    if route.timeouts is not None:
+        said = (f"{name} {seconds:g} s" for name, seconds in route.timeouts._asdict().items() if seconds is not None)
+        yield "timeouts", ", ".join(said)

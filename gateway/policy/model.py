@@ -320,6 +320,20 @@ class WebSocketTerms:
     end_at_expiry: bool
 
 
+class RouteTimeouts(NamedTuple):
+    """How long the upstream may take on a route, in seconds; None where it is what the upstream's own settings say.
+
+    Attributes:
+        first_byte: from the last byte of the request to the first of the answer.
+        idle: between two parts of the answer.
+        total: for the whole of a request and its answer.
+    """
+
+    first_byte: float | None = None
+    idle: float | None = None
+    total: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One entry of the route table.
@@ -338,6 +352,7 @@ class Route:
         fields: what fields of the request have to be, all of them.
         rewrite: with what its paths begin when they go on; None where they go on as they came.
         claim_fields: that tell the upstream claims of the token.
+        timeouts: that go before those of its upstream; None where there are none.
         cors: what pages of other origins may do; None where the upstream tells them.
         rate_limits: how often one caller may call, all of them.
         token_kept: what is taken out of the fields that go on; None where nothing has to be, Authorization being none.
@@ -357,6 +372,7 @@ class Route:
     fields: tuple[FieldCondition, ...] = ()
     rewrite: PathRewrite | None = None
     claim_fields: tuple[ClaimField, ...] = ()
+    timeouts: RouteTimeouts | None = None
     cors: Cors | None = None
     rate_limits: tuple[RateLimit, ...] = ()
     token_kept: TokenFrom | None = field(init=False, repr=False)

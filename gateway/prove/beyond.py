@@ -14,13 +14,13 @@ from gateway.prove.scope_sets import has_too_many
 _RULE = frozenset(
     {
         *("public", "deny", "issuers", "asks", "all_of", "any_of", "require_proof", "acr", "max_age", "token_from"),
-        *("clients", "conditions", "nested", "scope_match", "networks", "hours", "audiences"),
+        *("clients", "conditions", "nested", "scope_match", "networks", "hours", "mode", "audiences"),
     }
 )
 _ROUTE = frozenset(
     {
         *("id", "path", "methods", "rule", "upstream", "forward_token", "allow_in_path", "websocket", "max_body"),
-        *("hosts", "fields", "rewrite", "claim_fields", "rate_limits"),
+        *("hosts", "fields", "rewrite", "claim_fields", "timeouts", "rate_limits"),
     }
 )
 _ISSUER = frozenset(

@@ -20,6 +20,7 @@ from gateway.deadlines import NEVER
 from gateway.parsing import PARSED_AT_ONCE, UNBOUNDED
 from gateway.policy.denial import Denial
 from gateway.policy.headers import NO_FIELDS, Field, ResponseHead
+from gateway.policy.model import RouteTimeouts
 from gateway.policy.trailers import ChunkedWalk, HeadEnd
 from gateway.tls import fault
 from gateway.upstream.failure import UpstreamFailure, invalid, timed_out, unreachable
@@ -46,6 +47,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def __init__(self, origin: Origin) -> None:
         self._origin = origin
+        self._waits = origin.waits
         self.host_line = origin.host_line
         self._now: Callable[[], float] = origin.loop.time
         self._parser: HttpResponseParser | None = None
@@ -151,7 +153,7 @@ class UpstreamConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The upstream reads more slowly than we write."""
         self.writable = False
-        self.deadline = self._now() + self._origin.idle_timeout
+        self.deadline = self._now() + self._waits.idle
         if self.exchange is not None:
             self.exchange.on_upstream_blocked()
 
@@ -172,7 +174,15 @@ class UpstreamConnection(asyncio.Protocol):
 
     # What the exchange calls
 
-    def start(self, exchange: UpstreamExchange, head: bytes, *, complete: bool, answer_has_body: bool) -> None:
+    def start(
+        self,
+        exchange: UpstreamExchange,
+        head: bytes,
+        *,
+        complete: bool,
+        answer_has_body: bool,
+        timeouts: RouteTimeouts | None = None,
+    ) -> None:
         """Send a request's head.
 
         Args:
@@ -180,8 +190,10 @@ class UpstreamConnection(asyncio.Protocol):
             head: request line and fields, as they go out.
             complete: whether this is the whole request.
             answer_has_body: False for HEAD (RFC 9110 §9.3.2).
+            timeouts: that go before the upstream's own.
         """
         self.exchange = exchange
+        self._waits = self._origin.waits if timeouts is None else self._origin.waits.on(timeouts)
         self._payload = None
         self._answered = False
         self._heard = 0
@@ -191,7 +203,7 @@ class UpstreamConnection(asyncio.Protocol):
         if not (self._reads_bodies and answer_has_body):
             self._reads_bodies = answer_has_body
             self._parser = self._new_parser(answer_has_body=answer_has_body)
-        self.deadline = self._now() + self._origin.first_byte_timeout if complete else NEVER
+        self.deadline = self._now() + self._waits.first_byte if complete else NEVER
         self._transport.write(head)
 
     def send(self, data: bytes) -> None:
@@ -361,13 +373,13 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _set_deadline(self) -> None:
         """Wait for the upstream where it is its turn: to take what was written, or to answer a request that is sent."""
-        origin = self._origin
+        waits = self._waits
         if not self.writable:
-            self.deadline = self._now() + origin.idle_timeout
+            self.deadline = self._now() + waits.idle
         elif self._held or not self._request_sent:
             self.deadline = NEVER
         else:
-            self.deadline = self._now() + (origin.idle_timeout if self._answered else origin.first_byte_timeout)
+            self.deadline = self._now() + (waits.idle if self._answered else waits.first_byte)
 
     def _answer_ends_early(self, exchange: UpstreamExchange) -> None:
         """The answer is complete, the request is not: an upstream that keeps its connection gets the rest of it."""
@@ -388,7 +400,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self._keep_alive and self._request_sent and self.writable and self.usable and self._nothing_follows():
             self._origin.release(self)
         else:
-            self.deadline = self._now() + self._origin.idle_timeout  # for the upstream to take what is left
+            self.deadline = self._now() + self._waits.idle  # for the upstream to take what is left
             self._transport.close()
         exchange.on_end()
 

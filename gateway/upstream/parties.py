@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from aiohttp.http_parser import RawResponseMessage
 
+from gateway.policy.model import RouteTimeouts
 from gateway.upstream.failure import UpstreamFailure
 
 if TYPE_CHECKING:
@@ -61,12 +62,28 @@ class UpstreamExchange(Protocol):
         ...
 
 
+class Waits(NamedTuple):
+    """How long an upstream may keep an exchange waiting.
+
+    Attributes:
+        first_byte: seconds from the last byte sent to the first of the answer.
+        idle: seconds between two parts of the answer, and for it to take what is sent.
+    """
+
+    first_byte: float
+    idle: float
+
+    def on(self, timeouts: RouteTimeouts) -> Waits:
+        """The same where a route says otherwise."""
+        first_byte, idle, _ = timeouts
+        return Waits(self.first_byte if first_byte is None else first_byte, self.idle if idle is None else idle)
+
+
 class Origin(Protocol):
     """Where a connection belongs."""
 
     loop: asyncio.AbstractEventLoop
-    first_byte_timeout: float
-    idle_timeout: float
+    waits: Waits
     host_line: bytes
     watchful: bool
     """Whether it wants to know of answers."""

@@ -14,6 +14,7 @@ from gateway.tls import fault
 from gateway.upstream.circuit import Circuit
 from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.failure import UpstreamFailure, timed_out, unreachable
+from gateway.upstream.parties import Waits
 from gateway.upstream.settings import Address, UpstreamSettings
 from gateway.upstream.waiting import Queue
 
@@ -87,8 +88,7 @@ class Target:
         settings = shared.settings
         self.address = address
         self.loop = asyncio.get_running_loop()
-        self.first_byte_timeout = settings.first_byte_timeout
-        self.idle_timeout = settings.idle_timeout
+        self.waits = Waits(settings.first_byte_timeout, settings.idle_timeout)
         self.host_line = f"Host: {address.authority}\r\n".encode()
         self.circuit = Circuit(settings.ejection)
         self.healthy = self.in_rotation = True
@@ -209,7 +209,7 @@ class Target:
         if not self._keeps:
             connection.close()
         elif not (self._places and self._queue.wake(connection)):
-            connection.deadline = self.loop.time() + self.idle_timeout
+            connection.deadline = self.loop.time() + self.waits.idle
             self._idle.append(connection)
 
     def answered(self, connection: UpstreamConnection, status: int) -> None:

@@ -56,3 +56,8 @@ def test_fields_that_tell_claims_are_shown_as_they_are_sent(tmp_path: Path) -> N
     assert goes_on(tmp_path, told, tenant="a\r\nb", realm={"roles": ["x", "y"]}) == expected
     assert "    X-Tenant  acme\n    X-Roles   none" not in asked(tmp_path, told, "GET /m/jobs/7", tenant="acme")
     assert "    X-Tenant  acme\n" in asked(tmp_path, told, "GET /m/jobs/7", tenant="acme")
+
+
+def test_the_times_of_the_route_are_told(tmp_path: Path) -> None:
+    timed = USUAL | {"timeouts": {"first_byte": "5m", "total": "1500ms"}}
+    assert goes_on(tmp_path, timed) == {"timeouts": "first_byte 300 s, total 1.5 s"}

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.build import route, trusted_issuer
 from gateway.policy.claim_fields import ClaimField
+from gateway.policy.model import RouteTimeouts
 from gateway.policy.path_rewrite import PathRewrite
 
 from .gateway_samples import UP_TO_ROUTES, config, faults
@@ -217,3 +218,46 @@ def test_where_no_token_is_looked_at_no_claim_can_be_told(who: str, where: str) 
     upstream = "upstream: api, " if "public" in who else ""
     (told,) = of_route(f"path: /a, {who}, {upstream}claim_fields: {{X-T: t}}")
     assert told.startswith(f"{FIELDS}: has no effect on {where}")
+
+
+# Times
+
+
+def test_a_route_has_times_of_its_own_and_groups_give_them() -> None:
+    found = built(
+        "  - {id: a, path: /a, scopes: [x], upstream: api, timeouts: {first_byte: 5m, idle: 30s, total: 10m}}\n"
+        "  - {id: b, path: /b, public: true, upstream: api, timeouts: {total: 500ms}}\n"
+        "  - defaults: {upstream: api, scopes: [x], timeouts: {idle: 1s}}\n"
+        "    routes:\n"
+        "      - {id: c, path: /c}\n"
+        "      - {id: d, path: /d, timeouts: {first_byte: 2s}}\n"
+        "      - {id: e, path: /e, deny: true}\n"
+    )
+    assert [each.timeouts for each in found] == [
+        RouteTimeouts(300.0, 30.0, 600.0),
+        RouteTimeouts(total=0.5),
+        RouteTimeouts(idle=1.0),
+        RouteTimeouts(first_byte=2.0),
+        None,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("timeouts", "expected"),
+    [
+        ("{}", "must not be empty: write first_byte, idle or total, or remove timeouts"),
+        ("5s", "must be a mapping of keys, not '5s'"),
+        ("{idle: 5}", "5 has no unit: write 5s, or use ms, m, h or d"),
+        ("{idle: 0s}", "must be at least 1ms"),
+        ("{first_byte_timeout: 5s}", "unknown key: did you mean 'first_byte'?"),
+    ],
+)
+def test_each_fault_of_a_time_is_told(timeouts: str, expected: str) -> None:
+    (told,) = of_route(f"path: /a, scopes: [x], upstream: api, timeouts: {timeouts}")
+    assert told.startswith("routes[0].timeouts")
+    assert told.endswith(f": {expected}")
+
+
+def test_where_nothing_goes_on_no_time_passes() -> None:
+    (told,) = of_route("path: /a, deny: true, timeouts: {total: 1s}")
+    assert told.startswith("routes[0].timeouts: has no effect on a route that denies everyone")

@@ -1,5 +1,6 @@
 """What a route changes on the way to its upstream, and what stays as it came."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -9,7 +10,7 @@ from .asked import OPAQUE, asking, says
 from .conftest import Start
 from .minting import claims, mint, rsa_key
 from .raw_client import request
-from .raw_upstream import RawUpstream
+from .raw_upstream import OK, Play, RawUpstream, Visit
 from .test_swap import swap
 from .test_websocket import HANDSHAKE, agreed, echo
 
@@ -236,3 +237,97 @@ async def test_claims_of_an_opaque_token_are_those_that_its_issuer_tells(start: 
     gate = await start(routes=TOLD, **asking(issuer))
     assert (await gate.ask(request("GET /told/x", f"Authorization: Bearer {OPAQUE}"))).status == 200
     assert gate.upstream.last.fields("X-Tenant") == ["a,b"]
+
+
+# Times
+
+SHORT, LONG = "150ms", "1h"
+BEGUN = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha"
+
+
+def timed(*, first_byte: str | None = None, idle: str | None = None, total: str | None = None) -> list[dict[str, Any]]:
+    """A route with times of its own beside one without."""
+    named = {"first_byte": first_byte, "idle": idle, "total": total}
+    timeouts = {name: value for name, value in named.items() if value is not None}
+    return [
+        {"id": "own", "path": "/own", "public": True, "upstream": "api", "timeouts": timeouts},
+        {"id": "usual", "path": "/usual", "public": True, "upstream": "api"},
+    ]
+
+
+def tardy(begin: bytes, rest: bytes) -> tuple[Play, asyncio.Event]:
+    """An upstream that begins to answer, and goes on when it is told to, unless the gateway has left."""
+    may_go_on = asyncio.Event()
+
+    async def play(visit: Visit) -> None:
+        await visit.send(begin)
+        await may_go_on.wait()
+        await visit.send(rest)
+
+    return play, may_go_on
+
+
+TARDY = [
+    pytest.param({"first_byte": SHORT}, {"first_byte_timeout": LONG}, b"", OK, id="first_byte"),
+    pytest.param({"idle": SHORT}, {"idle_timeout": LONG}, BEGUN, b"lf", id="idle"),
+    pytest.param({"total": SHORT}, {"total_timeout": LONG}, BEGUN, b"lf", id="total"),
+    pytest.param({"total": SHORT}, {}, BEGUN, b"lf", id="total alone"),
+]
+
+
+@pytest.mark.parametrize(("own", "usual", "begin", "rest"), TARDY)
+async def test_a_route_waits_less_long_than_its_upstream_says(
+    start: Start, own: dict[str, str], usual: dict[str, str], begin: bytes, rest: bytes
+) -> None:
+    """The request on the other route has waited longer by then, and is answered all the same."""
+    gate = await start(routes=timed(**own), upstream=usual)
+    gate.upstream.play, may_go_on = tardy(begin, rest)
+    async with gate.connect() as other, gate.connect() as client:
+        await other.send(request("GET /usual"))
+        await gate.upstream.visited()
+        cut_off = await client.ask(request("GET /own"))
+        may_go_on.set()
+        answer = await other.answer()
+    assert (answer.status, answer.whole) == (200, True)
+    assert (cut_off.status, cut_off.whole) == ((200, False) if begin else (504, True))
+    reasons = {record["route"]: record["reason"] for record in await gate.records(2)}
+    assert reasons == {"own": "upstream_timeout", "usual": None}
+
+
+@pytest.mark.parametrize(("own", "usual", "begin", "rest"), TARDY[:3])
+async def test_a_route_waits_longer_than_its_upstream_says(
+    start: Start, own: dict[str, str], usual: dict[str, str], begin: bytes, rest: bytes
+) -> None:
+    (mine,), (its,) = own, usual
+    gate = await start(routes=timed(**{mine: LONG}), upstream={its: SHORT})
+    gate.upstream.play, may_go_on = tardy(begin, rest)
+    async with gate.connect() as other, gate.connect() as client:
+        await client.send(request("GET /own"))
+        await gate.upstream.visited()
+        cut_off = await other.ask(request("GET /usual"))
+        may_go_on.set()
+        answer = await client.answer()
+    assert (answer.status, answer.whole) == (200, True)
+    assert (cut_off.status, cut_off.whole) == ((200, False) if begin else (504, True))
+
+
+async def test_a_connection_that_served_one_route_waits_as_the_next_one_says(start: Start) -> None:
+    gate = await start(routes=timed(first_byte=LONG), upstream={"first_byte_timeout": SHORT, "max_connections": 1})
+    async with gate.connect() as client:
+        assert (await client.ask(request("GET /own"))).status == 200
+        gate.upstream.play, may_go_on = tardy(b"", OK)
+        assert (await client.ask(request("GET /usual"))).status == 504
+        may_go_on.set()
+    assert gate.upstream.connections == 1
+
+
+async def test_the_times_of_a_route_can_be_swapped(start: Start) -> None:
+    gate = await start(routes=timed(first_byte=LONG))
+    gate.upstream.play, may_go_on = tardy(b"", OK)
+    async with gate.connect() as client:
+        await client.send(request("GET /own"))
+        await gate.upstream.visited()
+        await swap(gate, routes=timed(first_byte=SHORT))
+        assert (await gate.ask(request("GET /own"))).status == 504
+        may_go_on.set()
+        assert (await client.answer()).status == 200
