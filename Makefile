@@ -31,7 +31,7 @@ $(INTEROP): tests/interop/package.json
 test: $(INSTALLED) ## the test suite, on two cores
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-interop: $(INSTALLED) $(INTEROP) ## tests with the OAuth software of others, in Python and for Node
+interop: $(INSTALLED) $(INTEROP) ## tests with the OAuth software of others, in Python and for Node, and in Chromium
 	$(BIN)/python -m pytest -m interop
 
 processes: $(INSTALLED) ## tests that start the commands as a user does, and stop, reload and kill them
