@@ -1,9 +1,13 @@
 """The beginning of a path is replaced, and nothing else of the target."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, strategies as st
 
 from gateway.policy.path_rewrite import PathRewrite
+
+from .policy_case import route
 
 MOVED, REMOVED, ADDED = PathRewrite("/m/api", "/v2"), PathRewrite("/m/api", ""), PathRewrite("", "/v2")
 
@@ -37,6 +41,15 @@ def test_the_first_segments_are_replaced_and_the_rest_stays(rewrite: PathRewrite
 def test_the_upstream_is_told_what_was_taken_away() -> None:
     assert MOVED.field_line == b"X-Forwarded-Prefix: /m/api\r\n"
     assert ADDED.field_line == b""
+
+
+def test_a_route_says_where_a_request_goes_and_with_which_target() -> None:
+    plain = route("jobs", "/m/api/{rest...}")
+    assert plain.destination("/m/api/x?y") == ("maintenance", "/m/api/x?y")
+    assert not plain.alters_head
+    moved = replace(plain, rewrite=MOVED)
+    assert moved.destination("/m/api/x?y") == ("maintenance", "/v2/x?y")
+    assert moved.alters_head
 
 
 SEGMENT = st.text(st.sampled_from("ab%2.~-"), min_size=1, max_size=4)
