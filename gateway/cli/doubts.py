@@ -11,6 +11,7 @@ from gateway.config import ConfigError
 from gateway.config.gateway_file import GatewayFile
 from gateway.explain.grounds import Grounds, lay
 from gateway.prove.granted import Grants, never_granted
+from gateway.prove.modes import mode_doubts
 from gateway.prove.proofs import Doubt, prove
 from gateway.prove.telling import doubt_as_json
 from gateway.prove.verdicts import Policy
@@ -63,7 +64,7 @@ def doubts(file: Path, examined: GatewayFile, environ: Mapping[str, str]) -> Dou
     grounds = lay(file, examined.config, environ)
     policy = Policy(grounds.table, grounds.issuers)
     proofs = prove(policy)
-    found = [*proofs.doubts, *never_granted(policy, _grants(grounds))]
+    found = [*proofs.doubts, *never_granted(policy, _grants(grounds)), *mode_doubts(policy, time.time())]
     return Doubts(tuple(_placed(found, examined)), proofs.unproven)
 
 

@@ -27,7 +27,7 @@ def list_entries(grounds: Grounds, claims: Mapping[str, object] | None, now: flo
     if as_json:
         click.echo(json.dumps([_as_json(entry) for entry in found]))
     elif found:
-        rows = ((each.route.id, _methods(each), _path(each), f"{_such_as(each)}") for each in found)
+        rows = [(each.route.id, _methods(each), _path(each), _such_as(each)) for each in found]
         print_table(("route", "methods", "path", "such as"), rows)
     else:
         click.echo("nothing", err=True)
@@ -45,7 +45,9 @@ def _path(entry: Entry) -> str:
 
 
 def _such_as(entry: Entry) -> str:
-    return f"{entry.witness.method} {entry.witness.target}{fields_in_words(entry.witness)}"
+    mode = entry.route.rule.mode.name
+    passed = "" if entry.would_deny is None else f" (by {mode} alone: would_deny={entry.would_deny.reason})"
+    return f"{entry.witness.method} {entry.witness.target}{fields_in_words(entry.witness)}{passed}"
 
 
 def _as_json(entry: Entry) -> dict[str, object]:
@@ -54,6 +56,7 @@ def _as_json(entry: Entry) -> dict[str, object]:
         "methods": list(entry.methods),
         "path": entry.route.path,
         "hosts": list(entry.route.hosts),
+        "would_deny": None if entry.would_deny is None else entry.would_deny.reason.value,
         "such_as": {
             "method": entry.witness.method,
             "host": entry.witness.host,

@@ -98,7 +98,8 @@ def _replayed(rules: Policy, log: BufferedIOBase) -> _Result:
 
 
 def _change(record: Any, outcome: Outcome) -> _Change:
-    said = record.get("reason") if record.get("decision") == "deny" else "allow"
+    passed = f"allow, would_deny={record['would_deny']}" if record.get("would_deny") else "allow"
+    said = record.get("reason") if record.get("decision") == "deny" else passed
     before = f"{record['route']}: {said}" if record.get("route") else str(said)
     after = "?" if outcome.verdict is None else verdict_in_words(outcome.verdict)
     return _Change(outcome.replayed, str(record.get("client_id") or "-"), before, after)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
+from gateway.policy.cors import Cors
 from gateway.policy.denial import Denial
 from gateway.policy.fields import spelling
 from gateway.policy.model import CLIENT_CLAIMS, SCOPE_CLAIMS, PathVariable, Route, Rule, TokenFrom, TrustedIssuer
@@ -20,7 +21,7 @@ _RULE = frozenset(
 _ROUTE = frozenset(
     {
         *("id", "path", "methods", "rule", "upstream", "forward_token", "allow_in_path", "websocket", "max_body"),
-        *("hosts", "fields", "rewrite", "claim_fields", "timeouts", "rate_limits"),
+        *("hosts", "fields", "rewrite", "claim_fields", "timeouts", "rate_limits", "cors"),
     }
 )
 _ISSUER = frozenset(
@@ -65,9 +66,18 @@ def rule_doubts(before: Route | Denial, after: Route | Denial) -> Iterator[str]:
         yield f"route {names}: hours of different time zones cannot be compared"
     if before.rule.asks != after.rule.asks:
         yield f"route {names}: which opaque tokens are taken cannot be compared"
+    if _told_to_pages(before.cors, after.cors):
+        yield f"route {names}: what answers tell pages of other origins (cors) cannot be compared"
     for name in NOT_OF_HEADS:
         if getattr(before, name) != getattr(after, name):
             yield f"route {names}: {name} changes, which cannot be compared"
+
+
+def _told_to_pages(before: Cors | None, after: Cors | None) -> bool:
+    """Whether pages are told something else beyond what preflights show; where nothing is said, the upstream tells."""
+    if before is None or after is None:
+        return before is not after
+    return (before.credentials, before.expose) != (after.credentials, after.expose)
 
 
 def table_doubts(old: Iterable[Route], new: Iterable[Route]) -> Iterator[str]:

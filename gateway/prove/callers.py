@@ -67,10 +67,13 @@ class _Respects:
 
     def __init__(self, rules: list[Rule], issuers: list[TrustedIssuer], path: str) -> None:
         self._addresses = addresses(network for rule in rules for network in rule.networks)
-        self._moments = moments(rule.hours for rule in rules if rule.hours is not None)
+        self._graces = [rule.mode for rule in rules if rule.mode.name == "grace"]
+        ends = (grace.until for grace in self._graces)
+        self._moments = moments((rule.hours for rule in rules if rule.hours is not None), ends)
         self._issuers = issuers
         self._path = path
-        self._clients = {client for rule in rules for client in rule.clients or ()}
+        self._in_grace = {client for grace in self._graces for client in grace.clients}
+        self._clients = self._in_grace | {client for rule in rules for client in rule.clients or ()}
         self._ages = _between({rule.max_age for rule in rules if rule.max_age is not None})
         self._values = self._values_of(rules)
         self._single: dict[str, list[Any]] = {
@@ -94,15 +97,26 @@ class _Respects:
         """What meets a rule, for each issuer; then the same, but for one respect."""
         for issuer in self._issuers:
             base = self._meeting(rule, issuer)
-            yield base
-            for name, kinds in self._single.items():
-                yield from (base._replace(**{name: kind}) for kind in kinds)
+            yield from self._but_for_one(base)
+            for known in self._graceful(base):
+                yield from self._but_for_one(known)
             for audience in sorted(issuer.audiences):
                 for client in (*sorted(self._named(issuer)), OTHER, ""):
                     yield base._replace(audience=audience, client=client)
-            for claim, values in self._values.items():
-                others = tuple(each for each in base.claims if each[0] != claim)
-                yield from (base._replace(claims=(*others, (claim, value))) for value in values)
+
+    def _but_for_one(self, base: _Kind) -> Iterator[_Kind]:
+        yield base
+        for name, kinds in self._single.items():
+            yield from (base._replace(**{name: kind}) for kind in kinds)
+        for claim, values in self._values.items():
+            others = tuple(each for each in base.claims if each[0] != claim)
+            yield from (base._replace(claims=(*others, (claim, value))) for value in values)
+
+    def _graceful(self, base: _Kind) -> Iterator[_Kind]:
+        """The same of each client that some rule is in grace with: it passes in spite of one respect, until its end."""
+        clients = sorted(client for name, client in self._in_grace if name == base.issuer.name)
+        for at in (base.at, *self._moments) if clients else ():
+            yield from (base._replace(client=client, at=at) for client in clients)
 
     def _meeting(self, rule: Rule, issuer: TrustedIssuer) -> _Kind:
         allowed = sorted(client for name, client in rule.clients or () if name == issuer.name)

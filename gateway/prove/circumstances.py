@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from math import ceil
 
 from gateway.policy.circumstances import Hours, Network, within
 from gateway.prove.verdicts import NOW
@@ -26,11 +27,15 @@ def addresses(networks: Iterable[Network]) -> list[str]:
     return list(dict.fromkeys([*outside, *(each for each in found if each is not None)]))
 
 
-def moments(hours: Iterable[Hours]) -> list[float]:
-    """When each window begins and ends, and the minute before, in seconds since the epoch; else any time."""
+def moments(hours: Iterable[Hours], ends: Iterable[float] = ()) -> list[float]:
+    """When each window begins and ends, and the minute before, in seconds since the epoch; else any time.
+
+    Likewise of each end of a grace, and the second before.
+    """
+    around = {float(at) for end in ends for at in (ceil(end) - 1, ceil(end))}
     named = list(dict.fromkeys(hours))
     edges = {(at, each) for each in named for window in each.windows for edge in window for at in (edge, edge - 1)}
-    return sorted({_moment(at, each) for at, each in edges}) or [float(NOW)]
+    return sorted({_moment(at, each) for at, each in edges} | around) or [float(NOW)]
 
 
 def _moment(minute: int, hours: Hours) -> float:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from gateway.policy.denial import Denial, Reason
+from gateway.policy.denial import Denial
 from gateway.policy.fields import fields_fit
 from gateway.policy.model import RequestHead, Route
 from gateway.policy.routes import METHODS, RouteTable
@@ -20,7 +20,7 @@ from gateway.prove.callers import callers
 from gateway.prove.places import places
 from gateway.prove.segments import TooManyKindsError
 from gateway.prove.templates import is_narrower, written_otherwise
-from gateway.prove.verdicts import Policy, Request, head_of, verdict
+from gateway.prove.verdicts import Policy, Request, enforced, head_of, verdict
 from gateway.prove.words import request_in_words
 
 
@@ -33,6 +33,8 @@ class Kind(StrEnum):
     OPEN_METHODS = "open-methods"
     READ_OTHERWISE = "path-read-otherwise"
     NEVER_GRANTED = "scope-never-granted"
+    SHADOW = "shadow"
+    GRACE_OVER = "grace-over"
 
 
 class Doubt(NamedTuple):
@@ -68,8 +70,8 @@ class Proofs(NamedTuple):
 
 
 def prove(policy: Policy) -> Proofs:
-    """All doubts about a table. Pure; grows with the kinds of path that there are."""
-    survey = _Survey(policy)
+    """All doubts about a table, whatever the modes of its routes. Pure; grows with the kinds of path that there are."""
+    survey = _Survey(enforced(policy))
     survey.run()
     order = {route.id: at for at, route in enumerate(policy.table.routes)}
     doubts = sorted((*survey.doubts, *survey.unreachable()), key=lambda doubt: order[doubt.route.id])
@@ -113,7 +115,8 @@ class _Survey:
         for route in self.policy.table.routes if not self.unproven else ():
             if route.id not in self._winners:
                 request, found = self._losses[route.id]
-                where = "is refused for the form of its path" if found is None else f"goes to {found.id!r}"
+                odd = "fields" if request.fields else "path"
+                where = f"is refused for the form of its {odd}" if found is None else f"goes to {found.id!r}"
                 message = f"never takes a request: {request.method} {request.target} {where}"
                 yield Doubt(Kind.UNREACHABLE, route, "path", f"{message}; move this route up, or remove it", request)
 
@@ -125,8 +128,6 @@ class _Survey:
             self.kinds += 1
             asked = request._replace(method=method)
             found = table.match(head._replace(method=method))
-            if isinstance(found, Denial) and found.reason is Reason.REQUEST_MALFORMED:
-                continue
             winner = None if isinstance(found, Denial) else found
             losers = [route for route in fitting if method in route.methods and route is not winner]
             for loser in losers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from typing import NamedTuple
 from urllib.parse import quote
@@ -23,11 +23,13 @@ class Entry(NamedTuple):
         route: of the table.
         methods: with which.
         witness: a request that enters.
+        would_deny: why the route refuses it, where it enters by the route's mode alone.
     """
 
     route: Route
     methods: tuple[str, ...]
     witness: Request
+    would_deny: Denial | None = None
 
 
 def entries(policy: Policy, payload: Mapping[str, object] | None, now: float) -> tuple[Entry, ...]:
@@ -38,20 +40,30 @@ def entries(policy: Policy, payload: Mapping[str, object] | None, now: float) ->
     Raises:
         TooManyKindsError: there are more kinds of path than can be tried.
     """
-    found: dict[str, tuple[Route, set[str], Request]] = {}
+    found: dict[str, tuple[Route, set[str], tuple[Request, Denial | None]]] = {}
     for request, route in _won(policy):
         if route.id in found and request.method in found[route.id][1]:
             continue
         address = addresses(route.rule.networks)[-1]
         caller = Caller(payload, _proofs(payload), route.rule.token_from, address, now)
-        for asked in _fitted(request._replace(caller=caller), route, payload):
-            said = verdict(policy, asked)
-            if said.allowed and said.route == route:
-                found.setdefault(route.id, (route, set(), asked))[1].add(asked.method)
-                break
+        entering = _entering(policy, _fitted(request._replace(caller=caller), route, payload), route)
+        if entering is not None:
+            found.setdefault(route.id, (route, set(), entering))[1].add(request.method)
     order = [route.id for route in policy.table.routes]
     listed = sorted(found.values(), key=lambda each: order.index(each[0].id))
-    return tuple(Entry(route, tuple(sorted(methods)), witness) for route, methods, witness in listed)
+    return tuple(Entry(route, tuple(sorted(methods)), *of) for route, methods, of in listed)
+
+
+def _entering(policy: Policy, asked: Iterable[Request], route: Route) -> tuple[Request, Denial | None] | None:
+    """The first request that the route lets in; else the first that its mode lets pass, and what it is refused for."""
+    passed = None
+    for request in asked:
+        said = verdict(policy, request)
+        if said.allowed and said.route == route:
+            if said.would_deny is None:
+                return request, None
+            passed = passed or (request, said.would_deny)
+    return passed
 
 
 def _won(policy: Policy) -> Iterator[tuple[Request, Route]]:

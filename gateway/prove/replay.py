@@ -10,12 +10,12 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from gateway.policy.decision import Allow, Evidence, decide
+from gateway.policy.decision import ALLOW, Allow, Evidence, decide
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.model import Claims, Rule
 from gateway.prove.field_kinds import Fields, field_kinds
 from gateway.prove.segments import TooManyKindsError
-from gateway.prove.verdicts import Policy, Request, Verdict, head_of
+from gateway.prove.verdicts import Policy, Request, Verdict, head_of, in_mode
 
 _NOT_BY_RULES = frozenset(
     {
@@ -78,12 +78,22 @@ def replay(policy: Policy, record: Mapping[str, Any], at: float) -> Outcome:
     method, path, decision = (_text(record, name) for name in ("method", "path", "decision"))
     if not method or not path or decision not in {"allow", "deny"} or _reason(record) in _NOT_BY_RULES:
         return Outcome(Replayed.LEFT_OUT)
+    if _is_preflight(record):
+        return Outcome(Replayed.LEFT_OUT)
     verdict = _whatever_fields(policy, Request(method, path, host=_text(record, "host")), record, at)
     if verdict is None:
         return Outcome(Replayed.UNCLEAR)
     if verdict.allowed == (decision == "allow"):
         return Outcome(Replayed.SAME, verdict)
     return Outcome(Replayed.ALLOWED if verdict.allowed else Replayed.REFUSED, verdict)
+
+
+def _is_preflight(record: Mapping[str, Any]) -> bool:
+    """Whether the gateway answered a browser's preflight: of what that asked about, a record has nothing."""
+    if record.get("method") != "OPTIONS":
+        return False
+    granted = record.get("decision") == "allow" and record.get("status") == 204 and not record.get("upstream")
+    return granted or _reason(record) == Reason.ORIGIN_UNTRUSTED
 
 
 def _whatever_fields(policy: Policy, request: Request, record: Mapping[str, Any], at: float) -> Verdict | None:
@@ -115,18 +125,29 @@ def _verdict(policy: Policy, request: Request, record: Mapping[str, Any], at: fl
     if isinstance(route, Denial):
         return Verdict(route)
     evidence = Evidence(now=at, path=head.path, address=_text(record, "client_ip"))
-    outcome = decide(route.rule, evidence)
-    if route.rule.takes_token:
-        if _reason(record) in _BAD_TOKENS and not _was_verified(record):
-            return Verdict(Denial(Reason(_reason(record))), route)
-        claims = _claims(policy, route.rule, record)
-        if claims is None:
-            return None if _had_a_token_perhaps(record) else Verdict(outcome, route)
-        known = _known_part(route.rule)
-        outcome = decide(known, evidence._replace(claims=claims))
-        if isinstance(outcome, Allow) and (known != route.rule or _reason(record) == Reason.PROOF_INVALID):
-            return None
-    return Verdict(outcome, route)
+    decided = _decided(policy, route.rule, record, evidence)
+    if decided is None:
+        # In shadow it enters, whatever the record does not tell.
+        return Verdict(ALLOW, route) if route.rule.mode.name == "shadow" else None
+    return in_mode(route, *decided, at)
+
+
+def _decided(
+    policy: Policy, rule: Rule, record: Mapping[str, Any], evidence: Evidence
+) -> tuple[Allow | Denial, Claims | None] | None:
+    """The decision, and the claims that are known; None where the record does not tell enough."""
+    if not rule.takes_token:
+        return decide(rule, evidence), None
+    if _reason(record) in _BAD_TOKENS and not _was_verified(record):
+        return Denial(Reason(_reason(record))), None
+    claims = _claims(policy, rule, record)
+    if claims is None:
+        return None if _had_a_token_perhaps(record) else (decide(rule, evidence), None)
+    known = _known_part(rule)
+    outcome = decide(known, evidence._replace(claims=claims))
+    if isinstance(outcome, Allow) and (known != rule or _reason(record) == Reason.PROOF_INVALID):
+        return None
+    return outcome, claims
 
 
 def _known_part(rule: Rule) -> Rule:
@@ -136,7 +157,7 @@ def _known_part(rule: Rule) -> Rule:
 
 def _had_a_token_perhaps(record: Mapping[str, Any]) -> bool:
     """Whether nobody looked for one: on a public route, or because the request was refused before."""
-    return record.get("decision") == "allow" or _reason(record) in _BEFORE_THE_TOKEN or bool(record.get("issuer"))
+    return not _reason(record) or _reason(record) in _BEFORE_THE_TOKEN or bool(record.get("issuer"))
 
 
 def _was_verified(record: Mapping[str, Any]) -> bool:
@@ -164,8 +185,8 @@ def _claims(policy: Policy, rule: Rule, record: Mapping[str, Any]) -> Claims | N
 
 
 def _reason(record: Mapping[str, Any]) -> str:
-    """Why it was refused; "" where it was not."""
-    return _text(record, "reason") if record.get("decision") == "deny" else ""
+    """Why it was refused, or would have been but for its route's mode; "" where it satisfied the rules."""
+    return _text(record, "reason" if record.get("decision") == "deny" else "would_deny")
 
 
 def _text(record: Mapping[str, Any], name: str) -> str:

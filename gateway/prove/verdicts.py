@@ -6,14 +6,17 @@ Only the token's signature is taken for granted: what is asked here is what a ge
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from gateway.policy.bearer import take_token
 from gateway.policy.claims import check_claims
-from gateway.policy.decision import Allow, Evidence, decide
+from gateway.policy.decision import ALLOW, Allow, Evidence, decide
 from gateway.policy.denial import Denial, Reason, unmet
-from gateway.policy.model import Proof, RequestHead, Route, TokenFrom, TrustedIssuer
+from gateway.policy.model import Claims, Proof, RequestHead, Route, TokenFrom, TrustedIssuer
+from gateway.policy.modes import ENFORCE, lets_pass
 from gateway.policy.paths import canonical_target
+from gateway.policy.preflight import preflight
 from gateway.policy.routes import RouteTable
 from gateway.policy.token_from import as_authorization
 from gateway.tokens.verify import by_iss, issuer_of
@@ -83,12 +86,16 @@ class Verdict(NamedTuple):
     """What becomes of a request.
 
     Attributes:
-        outcome: the decision.
+        outcome: the decision, once the route's mode has had its say.
         route: that matched.
+        would_deny: the refusal that the mode lets pass; None where there is none.
+        is_preflight: whether the gateway itself answers: it goes to no upstream.
     """
 
     outcome: Allow | Denial
     route: Route | None = None
+    would_deny: Denial | None = None
+    is_preflight: bool = False
 
     @property
     def allowed(self) -> bool:
@@ -96,7 +103,9 @@ class Verdict(NamedTuple):
         return isinstance(self.outcome, Allow)
 
     def __str__(self) -> str:
-        return self.outcome.reason.value if isinstance(self.outcome, Denial) else "allow"
+        if isinstance(self.outcome, Denial):
+            return self.outcome.reason.value
+        return "allow" if self.would_deny is None else f"allow, would_deny={self.would_deny.reason}"
 
 
 def verdict(policy: Policy, request: Request) -> Verdict:
@@ -104,10 +113,30 @@ def verdict(policy: Policy, request: Request) -> Verdict:
     head = head_of(request)
     if isinstance(head, Denial):
         return Verdict(head)
+    asked = preflight(head, policy.table) if policy.table.takes_preflights else None
+    if asked is not None:
+        outcome = asked.outcome if isinstance(asked.outcome, Denial) else ALLOW
+        return Verdict(outcome, asked.route, is_preflight=True)
     route = policy.table.match(head)
     if isinstance(route, Denial):
         return Verdict(route)
-    return Verdict(_outcome(policy, route, head, request), route)
+    return in_mode(route, *_outcome(policy, route, head, request), request.caller.at)
+
+
+def in_mode(route: Route, outcome: Allow | Denial, claims: Claims | None, at: float) -> Verdict:
+    """What the route's mode makes of a decision on a token with these claims, in seconds since the epoch."""
+    if isinstance(outcome, Denial) and lets_pass(route.rule.mode, outcome, claims, at):
+        return Verdict(ALLOW, route, outcome)
+    return Verdict(outcome, route)
+
+
+def enforced(policy: Policy) -> Policy:
+    """The same, in which every refusal is made, whatever the modes of the routes."""
+    routes = policy.table.routes
+    if all(route.rule.mode is ENFORCE for route in routes):
+        return policy
+    plain = [replace(route, rule=replace(route.rule, mode=ENFORCE)) for route in routes]
+    return Policy(RouteTable(plain), policy.issuers)
 
 
 def head_of(request: Request) -> RequestHead | Denial:
@@ -140,22 +169,25 @@ def _placed(caller: Caller, origin: str) -> tuple[tuple[bytes, ...], tuple[tuple
     return (), ((b"Cookie", cookie), (b"Origin", origin.encode()))
 
 
-def _outcome(policy: Policy, route: Route, head: RequestHead, request: Request) -> Allow | Denial:
+def _outcome(
+    policy: Policy, route: Route, head: RequestHead, request: Request
+) -> tuple[Allow | Denial, Claims | None]:
+    """The decision, and the claims of the token that is good."""
     rule = route.rule
     caller = request.caller
     evidence = Evidence(now=caller.at, path=head.path, address=caller.address)
     without = decide(rule, evidence)
     if not isinstance(without, Denial) or without.reason is not Reason.TOKEN_MISSING:
-        return without
+        return without, None
     found = head if rule.token_from is None else as_authorization(head, rule.token_from, request.origin)
     token = found if isinstance(found, Denial) else take_token(found)
     if isinstance(token, Denial):
-        return token
+        return token, None
     payload = caller.payload or {}
     issuer = issuer_of(payload, by_iss(policy.issuers))
     if issuer is None:
-        return unmet(Reason.ISSUER_UNTRUSTED, "issuer", "one that is trusted", str(payload.get("iss")))
+        return unmet(Reason.ISSUER_UNTRUSTED, "issuer", "one that is trusted", str(payload.get("iss"))), None
     claims = check_claims(payload, issuer, caller.at)
     if isinstance(claims, Denial):
-        return claims
-    return decide(rule, evidence._replace(claims=claims, proofs=caller.proofs))
+        return claims, None
+    return decide(rule, evidence._replace(claims=claims, proofs=caller.proofs)), claims

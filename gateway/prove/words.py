@@ -85,7 +85,8 @@ def verdict_as_json(verdict: Verdict) -> dict[str, Any]:
     return {
         "decision": "allow" if verdict.allowed else "deny",
         "reason": verdict.outcome.reason.value if isinstance(verdict.outcome, Denial) else None,
+        "would_deny": None if verdict.would_deny is None else verdict.would_deny.reason.value,
         "route": None if verdict.route is None else verdict.route.id,
-        "upstream": None if verdict.route is None else verdict.route.upstream,
+        "upstream": None if verdict.route is None or verdict.is_preflight else verdict.route.upstream,
         "rewrite": None if verdict.route is None or verdict.route.rewrite is None else verdict.route.rewrite._asdict(),
     }

@@ -85,7 +85,7 @@ class VerifiedToken(NamedTuple):
     @property
     def unproven(self) -> VerifiedToken:
         """The same where its sender did not prove that it is its own: recorded, and nobody to the upstream."""
-        return self._replace(identity=identity_lines(None), claims=self.claims._replace(kept=()))
+        return self._replace(identity=identity_lines(None), claims=self.claims._replace(kept=(), told=()))
 
 
 def hash_key(secret: str) -> bytes:

@@ -77,6 +77,15 @@ def test_a_host_is_told_where_it_counts(file: Path) -> None:
     assert "/cookie at a.example" in outcome.stdout
 
 
+def test_what_enters_by_a_mode_alone_is_told_as_such(file: Path) -> None:
+    file.write_text(HEAD.replace("scopes: [write]", "scopes: [write], mode: shadow"))
+    found = {entry["route"]: entry["would_deny"] for entry in json.loads(run(file, {"scope": "read"}, "--json").stdout)}
+    assert found == {"open": None, "read": None, "write": "scope_insufficient", "cookie": None}
+    outcome = run(file, {"scope": "read"})
+    assert "DELETE /jobs/any (by shadow alone: would_deny=scope_insufficient)" in outcome.stdout
+    assert json.loads(run(file, {"scope": "write"}, "--json").stdout)[1]["would_deny"] is None
+
+
 def test_nothing_is_the_exit_code_1(file: Path) -> None:
     file.write_text(HEAD.replace("public: true", "scopes: [never]"))
     outcome = run(file, {"scope": "other"})

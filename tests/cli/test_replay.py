@@ -66,6 +66,15 @@ def test_the_exit_code_tells_of_what_was_asked(config: Path, fail_on: str, code:
     assert run(narrowed(config), [CALLED], "--fail-on", fail_on).exit_code == code
 
 
+def test_what_a_mode_let_pass_is_newly_refused_where_it_is_enforced(config: Path) -> None:
+    passed = CALLED | {"scopes_granted": [], "mode": "shadow", "would_deny": "scope_insufficient"}
+    outcome = run(config, [CALLED, passed])
+    assert outcome.exit_code == 1
+    _, row = (" ".join(line.split()) for line in outcome.stdout.splitlines())
+    told = "run-job: allow, would_deny=scope_insufficient run-job: scope_insufficient"
+    assert row == f"newly-refused 1 nightly {told} POST /maintenance/jobs/7/runs"
+
+
 def test_it_is_told_as_json(config: Path) -> None:
     found = json.loads(run(narrowed(config), [CALLED], "--json").stdout)
     assert (found["requests"], found["counts"]["newly-refused"]) == (1, 1)

@@ -169,6 +169,20 @@ def test_strict_makes_doubts_count(config: Path) -> None:
     assert run(config, "--strict").exit_code == 1
 
 
+def test_a_mode_is_reminded_of_at_its_place_and_counts_with_strict(config: Path) -> None:
+    change(config, "- id: run-job\n", "- id: run-job\n    mode: shadow\n")
+    ended = "mode: grace until 2020-01-01\n    grace_clients: [old]"
+    change(config, "- id: cancel-run\n", f"- id: cancel-run\n    {ended}\n")
+    outcome = run(config)
+    assert outcome.exit_code == 0
+    shadow, over, _ = outcome.stdout.splitlines()
+    assert shadow.endswith("remove mode once no would_deny is left to mend [shadow]")
+    assert ": routes[2].mode: is in shadow, so what it refuses goes on all the same: " in shadow
+    told = "is over since 2020-01-01T00:00:00Z, so old may be refused: remove mode and grace_clients [grace-over]"
+    assert over.endswith(told)
+    assert run(config, "--strict").exit_code == 1
+
+
 def test_doubts_as_json_have_a_place_and_a_request_to_send(doubtful: Path) -> None:
     overlap, never = json.loads(run(doubtful, "--json").stdout)["doubts"]
     assert (overlap["kind"], overlap["route"], overlap["line"]) == ("overlap", "any-log", 75)

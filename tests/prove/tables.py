@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from gateway.policy.circumstances import Hours
 from gateway.policy.fields import FieldCondition
 from gateway.policy.model import ClaimCondition, ClaimValue, PathVariable, Route, Rule, TokenFrom, TrustedIssuer
+from gateway.policy.modes import ENFORCE, Mode
 from gateway.policy.paths import Oddity
 from gateway.policy.routes import RouteTable
 from gateway.policy.scopes import ScopeGroup
@@ -32,6 +33,11 @@ FIELDS = (
     (FieldCondition("X-V", ("1", "2")),),
     (FieldCondition("X-V", present=False), FieldCondition("X-D")),
     (FieldCondition("X-D"),),
+)
+MODES = (
+    Mode("shadow"),
+    Mode("grace", NOW + 200_000, frozenset({("one", "me")})),
+    Mode("grace", NOW + 300_000.5, frozenset({("one", "me"), ("two", "you")})),
 )
 MOMENTS = tuple(NOW + minutes * 60 for minutes in range(0, 7 * 24 * 60, 100))
 
@@ -56,7 +62,8 @@ def rules(draw: st.DrawFn) -> Rule:
     """Public or with demands of every kind."""
     networks, hours = draw(st.sampled_from([(), (), (), *NETWORKS])), draw(st.sampled_from([None, None, None, *HOURS]))
     if draw(st.integers(0, 5)) == 0:
-        return Rule(public=True, networks=networks, hours=hours)
+        mode = draw(st.sampled_from([ENFORCE, ENFORCE, MODES[0]]))
+        return Rule(public=True, networks=networks, hours=hours, mode=mode)
     return Rule(
         networks=networks,
         hours=hours,
@@ -71,6 +78,7 @@ def rules(draw: st.DrawFn) -> Rule:
         token_from=draw(st.sampled_from([None, None, None, TokenFrom("cookie", "token")])),
         audiences=draw(st.sampled_from([None, None, None, *AUDIENCES])),
         clients=draw(st.sampled_from([None, None, None, frozenset({("one", "me")}), frozenset({("two", "me")})])),
+        mode=draw(st.sampled_from([ENFORCE] * 6 + list(MODES))),
         conditions=draw(st.sampled_from([(), (), (), *map(_tenant, (("x",), ("x", "y"), (PathVariable("v0", 0),)))])),
     )
 

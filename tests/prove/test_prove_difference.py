@@ -10,12 +10,13 @@ from hypothesis import given, settings, strategies as st
 
 from gateway.policy.fields import FieldCondition
 from gateway.policy.model import ClaimCondition, PathVariable, Route, Rule, TokenFrom
+from gateway.policy.modes import Mode
 from gateway.policy.path_rewrite import PathRewrite
 from gateway.policy.paths import Oddity
 from gateway.policy.routes import RouteTable
 from gateway.policy.scopes import ScopeGroup
 from gateway.prove.difference import Change, compare, newly_allowed
-from gateway.prove.verdicts import Policy, Request, verdict
+from gateway.prove.verdicts import NOW, Policy, Request, verdict
 from gateway.prove.words import request_in_words
 
 from .tables import (
@@ -72,6 +73,7 @@ def policy(*routes: Route) -> Policy:
 
 
 TENANT = (ClaimCondition("tenant", ("x",)),)
+GRACE = Mode("grace", NOW + 1000, frozenset({("one", "me")}))
 READ = route("read", "/jobs/{job}", all_of=("a",))
 
 
@@ -94,6 +96,10 @@ READ = route("read", "/jobs/{job}", all_of=("a",))
             {Change.ALLOWED, Change.REFUSED},
         ),
         (route("read", "/jobs/{job}", all_of=("a",), methods=frozenset({"POST"})), {Change.ALLOWED, Change.REFUSED}),
+        (route("read", "/jobs/{job}", all_of=("a",), mode=Mode("shadow")), {Change.ALLOWED}),
+        (route("read", "/jobs/{job}", all_of=("z",), mode=Mode("shadow")), {Change.ALLOWED}),
+        (route("read", "/jobs/{job}", all_of=("a",), mode=GRACE), {Change.ALLOWED}),
+        (route("read", "/jobs/{job}", all_of=("a", "b"), mode=GRACE), {Change.ALLOWED, Change.REFUSED}),
         (route("read", "/jobs/{job...}", all_of=("a",)), {Change.ALLOWED}),
         (
             route("read", "/jobs/{job}", all_of=("a",), allow_in_path=frozenset({Oddity.ENCODED_SLASH})),
@@ -262,3 +268,37 @@ def test_a_table_of_too_many_kinds_is_unproven(monkeypatch: pytest.MonkeyPatch) 
     many = policy(*(route(f"r{number}", f"/{number}", all_of=("a",)) for number in range(9)))
     (unproven,) = compare(policy(READ), many).unproven
     assert unproven.startswith("there are more kinds of path than")
+
+
+SHADOW = replace(READ, rule=replace(READ.rule, mode=Mode("shadow")))
+
+
+def test_from_shadow_to_enforced_whoever_lacks_something_is_newly_refused_with_a_witness() -> None:
+    found = compare(policy(SHADOW), policy(READ))
+    assert found.unproven == ()
+    (finding,) = found.findings
+    assert (finding.change, str(finding.before), str(finding.after)) == (
+        *(Change.REFUSED, "allow, would_deny=token_missing"),
+        "token_missing",
+    )
+
+
+def test_between_two_rules_in_shadow_nothing_changes() -> None:
+    stricter = replace(SHADOW, rule=replace(SHADOW.rule, all_of=("a", "b")))
+    assert compare(policy(SHADOW), policy(stricter)).findings == ()
+
+
+def test_a_witness_of_a_grace_is_sent_by_a_client_in_grace_before_its_end() -> None:
+    graceful = replace(READ, rule=replace(READ.rule, mode=GRACE))
+    (finding,) = compare(policy(READ), policy(graceful)).findings
+    caller = finding.witness.caller
+    assert caller.payload is not None
+    assert (caller.payload["client_id"], caller.at) == ("me", NOW + 999)
+    assert str(finding.after).startswith("allow, would_deny=")
+
+
+def test_a_longer_grace_differs_between_the_two_ends_only() -> None:
+    ends = [replace(READ, rule=replace(READ.rule, mode=replace(GRACE, until=until))) for until in (NOW + 9, NOW + 99)]
+    (finding,) = compare(policy(ends[0]), policy(ends[1])).findings
+    assert finding.change is Change.ALLOWED
+    assert NOW + 9 <= finding.witness.caller.at < NOW + 99

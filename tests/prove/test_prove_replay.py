@@ -7,6 +7,7 @@ import pytest
 
 from gateway.policy.fields import FieldCondition
 from gateway.policy.model import ClaimCondition, Route, Rule, TokenFrom
+from gateway.policy.modes import Mode
 from gateway.policy.routes import RouteTable
 from gateway.prove.replay import Replayed, replay
 from gateway.prove.verdicts import NOW, Policy
@@ -26,6 +27,7 @@ CALLED = {
     "decision": "allow",
     "reason": None,
 }
+SHADOW = Mode("shadow")
 REFUSED = CALLED | {"decision": "deny", "reason": "scope_insufficient"}
 NOBODY: dict[str, Any] = {"issuer": None, "client_id": None, "scopes_granted": []}
 
@@ -74,6 +76,21 @@ def judged(record: dict[str, Any], **demands: Any) -> Replayed:
         (REFUSED | {"reason": "proof_invalid"}, {}, Replayed.UNCLEAR),
         (REFUSED | {"reason": "overloaded"}, {}, Replayed.LEFT_OUT),
         (CALLED | {"reason": "upstream_timeout"}, {"all_of": ("b",)}, Replayed.REFUSED),
+        (CALLED | {"would_deny": "scope_insufficient"}, {"all_of": ("b",)}, Replayed.REFUSED),
+        (CALLED | {"would_deny": "scope_insufficient"}, {"all_of": ("a",)}, Replayed.SAME),
+        (CALLED | {"would_deny": "scope_insufficient"}, {"all_of": ("b",), "mode": SHADOW}, Replayed.SAME),
+        (CALLED | NOBODY | {"would_deny": "token_missing"}, {}, Replayed.REFUSED),
+        (CALLED | NOBODY | {"would_deny": "token_missing"}, {"mode": SHADOW}, Replayed.SAME),
+        (CALLED | NOBODY | {"would_deny": "token_expired"}, {}, Replayed.REFUSED),
+        (CALLED | NOBODY | {"would_deny": "token_expired"}, {"mode": SHADOW}, Replayed.SAME),
+        (CALLED | {"would_deny": "proof_invalid"}, {}, Replayed.UNCLEAR),
+        (CALLED | {"would_deny": "proof_invalid"}, {"mode": SHADOW}, Replayed.SAME),
+        (CALLED | {"would_deny": "rate_limited"}, {}, Replayed.LEFT_OUT),
+        (CALLED | {"would_deny": True}, {"all_of": ("a",)}, Replayed.SAME),
+        (REFUSED, {"all_of": ("b",), "mode": SHADOW}, Replayed.ALLOWED),
+        (REFUSED | NOBODY | {"reason": "no_route"}, {"mode": SHADOW}, Replayed.ALLOWED),
+        (REFUSED, {"all_of": ("b",), "mode": Mode("grace", NOW + 1, frozenset({("one", "me")}))}, Replayed.ALLOWED),
+        (REFUSED, {"all_of": ("b",), "mode": Mode("grace", NOW, frozenset({("one", "me")}))}, Replayed.SAME),
         (CALLED | {"method": None}, {}, Replayed.LEFT_OUT),
         (CALLED | {"decision": "perhaps"}, {}, Replayed.LEFT_OUT),
         (CALLED | {"reason": ["x"], "scopes_granted": "a"}, {"all_of": ("a",)}, Replayed.REFUSED),
