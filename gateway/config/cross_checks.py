@@ -17,7 +17,7 @@ from gateway.config.reading import Document
 from gateway.config.redaction import masked
 from gateway.config.route_demands import demand_faults
 from gateway.config.route_way import way_faults
-from gateway.config.shadowing import Reach, Reaches
+from gateway.config.shadowing import Reach, Reaches, witness
 from gateway.host_port import HostPort
 from gateway.policy.fields import spelling
 from gateway.policy.routes import METHODS, parse_template
@@ -196,9 +196,18 @@ def _shadow(path: Path, route: Mapping[str, Any], earlier: Reaches) -> Iterator[
         return
     covering = earlier.covering(reach)
     if covering:
-        names = " and ".join(covering)
-        yield (*path, "path"), f"never matches, because all goes to {names} above: move this route up, or remove it"
+        names = " and ".join(covering) + f" above{_such_as(reach, earlier, covering)}"
+        yield (*path, "path"), f"never matches, because all goes to {names}: move this route up, or remove it"
     earlier.add(reach)
+
+
+def _such_as(reach: Reach, earlier: Reaches, covering: tuple[str, ...]) -> str:
+    """A request that shows it; there may be a route further up that takes just this one."""
+    asked = witness(reach)
+    if asked is None:
+        return ""
+    taking = earlier.first_taking(asked)
+    return f", such as {asked}" if (taking,) == covering else f" ({asked} goes to {taking})"
 
 
 def mapping(value: Any) -> Mapping[str, Any]:

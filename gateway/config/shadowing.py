@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from gateway.policy.fields import FieldCondition, fields_include
+from gateway.policy.fields import FieldCondition, fields_include, fit
 from gateway.policy.hosts import hosts_include
-from gateway.policy.patterns import Pattern
-from gateway.policy.routes import Literal, Segment, Variable
+from gateway.policy.patterns import Pattern, compiled
+from gateway.policy.routes import METHODS, Literal, Segment, Variable
 
 _ANY = "{}"
 _REST = "{...}"
 _Step = str | Pattern
 """A segment without a variable's name; no literal holds a brace."""
+_SOME = "any"
+_CLASS = r"\w~!$&'()*+,=:@-"
+_NO_DOT_SEGMENT = compiled(rf"(\.?[{_CLASS}]|\.\.[.{_CLASS}])[.{_CLASS}]*")
 
 
 class Reach(NamedTuple):
@@ -38,13 +41,54 @@ class Reach(NamedTuple):
         return hosts_include(self.hosts, other.hosts) and fields_include(self.fields, other.fields)
 
 
+class Witness(NamedTuple):
+    """A request that a route would take, as it is sent; of `fields` each name and value."""
+
+    method: str
+    path: str
+    host: str
+    fields: tuple[tuple[str, str], ...]
+
+    def __str__(self) -> str:
+        at = f" at {self.host}" if self.host else ""
+        fields = f" ({', '.join(f'{name}: {value}' for name, value in self.fields)})" if self.fields else ""
+        return f"{self.method} {self.path}{at}{fields}"
+
+    def is_taken_by(self, reach: Reach) -> bool:
+        """Whether a route takes it whose template fits its path."""
+        hosts = (self.host,) if self.host else ()
+        fields = {name.lower(): value for name, value in self.fields}
+        return self.method in reach.methods and hosts_include(reach.hosts, hosts) and fit(reach.fields, fields)
+
+
+def witness(reach: Reach) -> Witness | None:
+    """A request that a route would take if it stood alone; None where no request can carry such a path."""
+    texts = [text for segment in reach.segments if (text := _text(segment)) is not None]
+    if len(texts) < len(reach.segments):
+        return None
+    host = next(iter(reach.hosts), "")
+    at = f"{_SOME}{host[1:]}" if host.startswith("*") else host
+    fields = tuple((each.name, next(iter(each.one_of), _SOME)) for each in reach.fields if each.present)
+    method = next((method for method in METHODS if method in reach.methods), min(reach.methods))
+    return Witness(method, f"/{'/'.join(texts)}", at, fields)
+
+
+def _text(segment: Segment) -> str | None:
+    """A text that a segment takes; None where it takes nothing but dot segments."""
+    if isinstance(segment, Literal):
+        return segment.text
+    if isinstance(segment, Variable):
+        return _SOME if segment.pattern is None else segment.pattern.common(_NO_DOT_SEGMENT)
+    return ""
+
+
 class _Place:
     """One place in the tree of the templates so far: who ends here, and what follows; behind patterns, too."""
 
     __slots__ = ("ends", "next", "typed")
 
     def __init__(self) -> None:
-        self.ends: list[Reach] = []
+        self.ends: list[tuple[int, Reach]] = []
         self.next: dict[str, _Place] = {}
         self.typed: dict[Pattern, _Place] = {}
 
@@ -59,22 +103,29 @@ class Reaches:
 
     def __init__(self) -> None:
         self._root = _Place()
+        self._count = 0
 
     def add(self, reach: Reach) -> None:
         """Take up one route."""
         place = self._root
         for segment in reach.segments:
             place = place.child(_step(segment))
-        place.ends.append(reach)
+        place.ends.append((self._count, reach))
+        self._count += 1
 
     def covering(self, reach: Reach) -> tuple[str, ...]:
         """Names of the routes that together take every path and method of this one; empty if something is left."""
         left, names = set(reach.methods), []
-        for earlier in _covering(self._root, reach.segments):
+        for _, earlier in _covering(self._root, reach.segments):
             if left & earlier.methods and earlier.takes_all_of(reach):
                 names.append(earlier.name)
                 left -= earlier.methods
         return () if left else tuple(names)
+
+    def first_taking(self, asked: Witness) -> str:
+        """Name of the route that takes a request which some route takes."""
+        segments = tuple(map(Literal, asked.path.split("/")[1:]))
+        return min((at, each.name) for at, each in _covering(self._root, segments) if asked.is_taken_by(each))[1]
 
 
 def _step(segment: Segment) -> _Step:
@@ -85,8 +136,8 @@ def _step(segment: Segment) -> _Step:
     return _REST
 
 
-def _covering(place: _Place, segments: tuple[Segment, ...]) -> Iterator[Reach]:
-    """The routes whose template fits every path that these segments fit."""
+def _covering(place: _Place, segments: tuple[Segment, ...]) -> Iterator[tuple[int, Reach]]:
+    """The routes whose template fits every path that these segments fit, each with its place in the order."""
     if not segments:
         yield from place.ends
         return

@@ -93,8 +93,7 @@ def fields_fit(conditions: Sequence[FieldCondition], fields: Sequence[tuple[byte
 def fields_include(conditions: Sequence[FieldCondition], others: Sequence[FieldCondition]) -> bool:
     """Whether the first conditions hold of every request of which the others hold."""
     return all(
-        any(spelling(one.name) == spelling(other.name) and one.includes(other) for other in others)
-        for one in conditions
+        any(one.name.lower() == other.name.lower() and one.includes(other) for other in others) for one in conditions
     )
 
 

@@ -168,7 +168,10 @@ ROUTES = [
     ),
     (
         "{id: a, path: /one, upstream: api, public: true, host: a.example}",
-        "7:19: routes[1].path: never matches, because all goes to 'one' above: move this route up, or remove it",
+        (
+            "7:19: routes[1].path: never matches, because all goes to 'one' above, such as GET /one at a.example: "
+            "move this route up, or remove it"
+        ),
     ),
     (
         "{id: a, path: '/{x:integer}', upstream: api, public: true}",
@@ -200,7 +203,10 @@ ROUTES = [
     ),
     (
         "{id: a, path: /one, upstream: api, public: true}",
-        "7:19: routes[1].path: never matches, because all goes to 'one' above: move this route up, or remove it",
+        (
+            "7:19: routes[1].path: never matches, because all goes to 'one' above, such as GET /one: "
+            "move this route up, or remove it"
+        ),
     ),
     ("x", "7:5: routes[1]: must be a mapping of keys, not 'x'"),
 ]
@@ -214,41 +220,62 @@ def test_a_faulty_route_is_refused(text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("earlier", "later", "shadowed"),
+    ("earlier", "later", "witness"),
     [
-        ("/a/{x}", "/a/{y}", True),
-        ("/a/{x}", "/a/b", True),
-        ("/a/{x}", "/a/", False),
-        ("/a/b", "/a/{x}", False),
-        ("/a/{x...}", "/a/b/c", True),
-        ("/a/{x...}", "/a/", True),
-        ("/a/{x...}", "/a", False),
-        ("/a/{x...}", "/a/{y...}", True),
-        ("/a/{x}", "/a/{y...}", False),
-        ("/{x}/b", "/a/{y}", False),
-        ("/{x...}", "/a/{y}/c", True),
-        ("/a", "/A", False),
-        ("/{x}", "/{y:int}", True),
-        ("/{x:int}", "/{y:int}", True),
-        ("/{x:int}", "/7", True),
-        ("/{x:int}", "/a", False),
-        ("/{x:int}", "/", False),
-        ("/{x:int}", "/{y}", False),
-        ("/{x:int}", "/{y...}", False),
-        ("/{x:int}/b", "/{y:[0-4]{2}}/b", True),
-        ("/{x:[0-4]{2}}", "/{y:int}", False),
-        ("/{x...}", "/{y:int}", True),
-        ("/{x:7}", "/7", True),
+        ("/a/{x}", "/a/{y}", "/a/any"),
+        ("/a/{x}", "/a/b", "/a/b"),
+        ("/a/{x}", "/a/", None),
+        ("/a/b", "/a/{x}", None),
+        ("/a/{x...}", "/a/b/c", "/a/b/c"),
+        ("/a/{x...}", "/a/", "/a/"),
+        ("/a/{x...}", "/a", None),
+        ("/a/{x...}", "/a/{y...}", "/a/"),
+        ("/a/{x}", "/a/{y...}", None),
+        ("/{x}/b", "/a/{y}", None),
+        ("/{x...}", "/a/{y}/c", "/a/any/c"),
+        ("/a", "/A", None),
+        ("/{x}", "/{y:int}", "/0"),
+        ("/{x:int}", "/{y:int}", "/0"),
+        ("/{x:int}", "/7", "/7"),
+        ("/{x:int}", "/a", None),
+        ("/{x:int}", "/", None),
+        ("/{x:int}", "/{y}", None),
+        ("/{x:int}", "/{y...}", None),
+        ("/{x:int}/b", "/{y:[0-4]{2}}/b", "/00/b"),
+        ("/{x:[0-4]{2}}", "/{y:int}", None),
+        ("/{x...}", "/{y:int}", "/0"),
+        ("/{x:7}", "/7", "/7"),
+        ("/{x}", "/{y:[.]{2,4}}", "/..."),
+        ("/{x}", "/{y:[.a]{1,2}}", "/a"),
+        ("/{x}", "/{y:[.]{1,2}}", ""),
     ],
 )
-def test_a_route_that_an_earlier_one_covers_is_refused(earlier: str, later: str, *, shadowed: bool) -> None:
+def test_a_route_that_an_earlier_one_covers_is_refused_with_a_request_that_shows_it(
+    earlier: str, later: str, witness: str | None
+) -> None:
     head = UP_TO_ROUTES
     routes = "".join(
         f"  - {{id: r{index}, path: '{path}', public: true, upstream: api}}\n"
         for index, path in enumerate((earlier, later))
     )
-    message = "never matches, because all goes to 'r0' above: move this route up, or remove it"
-    assert faults(head + routes) == ([f"7:20: routes[1].path: {message}"] if shadowed else [])
+    shown = f", such as GET {witness}" if witness else ""
+    message = f"never matches, because all goes to 'r0' above{shown}: move this route up, or remove it"
+    assert faults(head + routes) == ([] if witness is None else [f"7:20: routes[1].path: {message}"])
+
+
+def test_a_route_further_up_that_takes_the_request_which_shows_it_is_named() -> None:
+    routes = [
+        "{id: zero, path: /0, methods: [POST], host: a.example, fields: {A: x}, public: true, upstream: api}",
+        "{id: many, path: '/{x:int}', methods: [POST], public: true, upstream: api}",
+        "{id: none, path: /0, methods: [POST, PUT], host: ['*.example'], public: true, upstream: api}",
+        "{id: late, path: '/{y:[0-7]}', host: a.example, methods: [POST], fields: {A: [x, y]}, deny: true}",
+        "{id: last, path: '/{y:[0-7]}', methods: [POST], host: '*.x.example', fields: {B: false}, deny: true}",
+    ]
+    told = faults(UP_TO_ROUTES + "".join(f"  - {route}\n" for route in routes))
+    assert [fault.partition("all goes to ")[2].partition(": move")[0] for fault in told] == [
+        "'many' above (POST /0 at a.example (A: x) goes to 'zero')",
+        "'many' above, such as POST /0 at any.x.example",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -276,7 +303,8 @@ def test_routes_of_one_path_share_it_by_method() -> None:
     ]
     assert faults(head + "".join(routes)) == []
     routes.append(f"  - {{id: c, path: '/x/y', methods: [POST, GET], {rest}")
-    message = "never matches, because all goes to 'a' and 'b' above: move this route up, or remove it"
+    asked = "(GET /x/y goes to 'a')"
+    message = f"never matches, because all goes to 'a' and 'b' above {asked}: move this route up, or remove it"
     assert faults(head + "".join(routes)) == [f"8:19: routes[2].path: {message}"]
 
 

@@ -102,6 +102,10 @@ V2, V3 = ((FieldCondition("X-V", (value,)),) for value in "23")
             [(Kind.OVERLAP, "debug", "/a/any")],
         ),
         (
+            [route("one", "/a", "a", fields=V2), route("same", "/a", "b", fields=(FieldCondition("x_v", ("2",)),))],
+            [(Kind.UNREACHABLE, "same", "/a")],
+        ),
+        (
             [
                 route("there", "/a", "a", fields=(FieldCondition("X-V"),)),
                 route("gone", "/a", "a", fields=(FieldCondition("X-V", present=False),)),
