@@ -12,9 +12,9 @@ from rich_click import RichCommand
 from gateway.cli.check import BAD_CONFIGURATION, examine
 from gateway.cli.plain_table import print_table
 from gateway.explain.grounds import lay
-from gateway.prove.difference import Change, Difference, compare
+from gateway.prove.difference import Change, Difference, Finding, compare
 from gateway.prove.telling import difference_as_json
-from gateway.prove.verdicts import Policy
+from gateway.prove.verdicts import Policy, Verdict
 from gateway.prove.words import request_in_words, verdict_in_words
 
 FINDINGS: Final = 1
@@ -72,8 +72,8 @@ def _show(found: Difference) -> None:
                 finding.change,
                 ",".join(finding.methods),
                 request_in_words(finding.witness),
-                verdict_in_words(finding.before),
-                verdict_in_words(finding.after),
+                _told(finding, finding.before),
+                _told(finding, finding.after),
             )
             for finding in found.findings
         )
@@ -81,6 +81,13 @@ def _show(found: Difference) -> None:
     for line in found.unproven:
         click.echo(f"not proven: {line}")
     click.echo(summary(found), err=bool(found.findings))
+
+
+def _told(finding: Finding, verdict: Verdict) -> str:
+    """The verdict; and where it leads, if that is what changes."""
+    if finding.change is not Change.REROUTED or verdict.route is None:
+        return verdict_in_words(verdict)
+    return f"{verdict_in_words(verdict)}, to {' '.join(verdict.route.destination(finding.witness.target))}"
 
 
 def summary(found: Difference) -> str:

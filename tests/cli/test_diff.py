@@ -94,3 +94,21 @@ def test_a_witness_as_json_is_what_explain_takes(old: Path, wider: Path, tmp_pat
             explained = CliRunner().invoke(explain, arguments)
             assert explained.exit_code == (0 if verdict["decision"] == "allow" else 1)
             assert verdict["reason"] is None or verdict["reason"] in explained.stdout
+
+
+def test_what_is_sent_elsewhere_is_told_with_both_places(old: Path) -> None:
+    route = "scopes: [jobs.run]\n    rewrite: { prefix: /maintenance, to: /v2 }"
+    outcome = run(old, changed(old, "scopes: [jobs.run]", route))
+    assert outcome.exit_code == 1
+    rows = [" ".join(line.split()) for line in outcome.stdout.splitlines()]
+    assert any(
+        row.startswith("rerouted POST ")
+        and row.endswith(
+            "run-job: allow, to maintenance /maintenance/jobs/any/runs run-job: allow, to maintenance /v2/jobs/any/runs"
+        )
+        for row in rows
+    ), rows
+    told = json.loads(run(old, old.with_name("new.yaml"), "--json").stdout)["findings"]
+    moved = {"prefix": "/maintenance", "to": "/v2"}
+    assert {(each["change"], each["before"]["rewrite"] is None) for each in told} == {("rerouted", True)}
+    assert all(each["after"]["rewrite"] == moved for each in told)
