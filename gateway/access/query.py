@@ -239,7 +239,8 @@ class Filter:
     """What a record must have. Several values of one field are alternatives; all fields that are given must agree.
 
     The value `-` stands for an absent one, as the log's lines show it. `since` is included, `until` is not (seconds
-    since the epoch); `path` is a prefix.
+    since the epoch); `path` is a prefix. `would_deny` asks for what a route's mode let pass; `reason` is then
+    that of the refusal which was not made.
     """
 
     client: tuple[str, ...] = ()
@@ -252,11 +253,13 @@ class Filter:
     since: float | None = None
     until: float | None = None
     path: str | None = None
+    would_deny: bool = False
 
     def matches(self, record: Record) -> bool:
         """Whether the record has everything that is asked for."""
         return (
             self._matches_names(record)
+            and (not self.would_deny or bool(record.get("would_deny")))
             and (self.decision is None or record.get("decision") == self.decision)
             and (self.path is None or str(record.get("path") or "").startswith(self.path))
             and (not self.status or self._matches_status(record.get("status")))
@@ -269,7 +272,7 @@ class Filter:
             for field, wanted in (
                 ("client_id", self.client),
                 ("route", self.route),
-                ("reason", self.reason),
+                ("would_deny" if self.would_deny else "reason", self.reason),
                 ("issuer", self.issuer),
                 ("request_id", self.request_id),
             )

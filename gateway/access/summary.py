@@ -84,7 +84,10 @@ class Tally:
 
 @dataclass(slots=True)
 class Summary:
-    """The counts. A client or route that a record does not name is `-`."""
+    """The counts. A client or route that a record does not name is `-`.
+
+    What a route's mode let pass counts as allowed, and again in `would_deny_by` client, route and reason.
+    """
 
     total: int = 0
     first_ts: str | None = None
@@ -93,6 +96,7 @@ class Summary:
     reasons: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
     would_deny: int = 0
+    would_deny_by: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     client_routes: dict[tuple[str, str], Tally] = field(default_factory=dict)
     missing_scopes: Counter[tuple[str, str]] = field(default_factory=Counter)
     durations: Durations = field(default_factory=Durations)
@@ -106,7 +110,10 @@ class Summary:
             _count(self.reasons, _name(record, "reason"))
         status = record.get("status")
         _count(self.statuses, f"{status // 100}xx" if isinstance(status, int) and 100 <= status <= 599 else ABSENT)
-        self.would_deny += bool(record.get("would_deny"))
+        if record.get("would_deny"):
+            self.would_deny += 1
+            key = (_name(record, "client_id"), _name(record, "route"), _name(record, "would_deny"))
+            _count(self.would_deny_by, key, others=(OTHERS, OTHERS, OTHERS))
         self._add_client(record)
         self.durations.add(record.get("ms_total"))
 
@@ -144,6 +151,10 @@ class Summary:
             "reasons": dict(self.reasons.most_common()),
             "statuses": dict(sorted(self.statuses.items())),
             "would_deny": self.would_deny,
+            "would_deny_by": [
+                {"client": client, "route": route, "reason": reason, "requests": count}
+                for (client, route, reason), count in self.would_deny_by.most_common()
+            ],
             "clients": [
                 {"client": client, "route": route, "allowed": tally.allowed, "refused": tally.refused}
                 for (client, route), tally in self.by_refusals()

@@ -37,6 +37,9 @@ def _parts(summary: Summary, *, ascii_only: bool) -> Iterator[RenderableType]:
     if summary.reasons:
         rows = [((reason,), count) for reason, count in summary.reasons.most_common()]
         yield _counts("Reasons", ["reason"], rows, "yellow", ascii_only=ascii_only)
+    if summary.would_deny_by:
+        passed = summary.would_deny_by.most_common()
+        yield _counts("Would be refused", ["client", "route", "reason"], passed, "magenta", ascii_only=ascii_only)
     yield _client_routes(summary.by_refusals(), ascii_only=ascii_only)
     if summary.missing_scopes:
         lacking = summary.missing_scopes.most_common()

@@ -64,6 +64,7 @@ FILTER_OPTIONS: Final[tuple[Option, ...]] = (
     click.option("--issuer", multiple=True, metavar="ISSUER", help="Issuer, as the log names it."),
     click.option("--request-id", multiple=True, metavar="ID", help="The request_id that a refusal's body told."),
     click.option("--path", metavar="PREFIX", help="Beginning of the path."),
+    click.option("--would-deny", is_flag=True, help="What a route's mode let pass; --reason is then why."),
     click.option("--decision", type=click.Choice(["allow", "deny"]), help="Allowed or refused."),
     click.option(
         "--status", multiple=True, metavar="STATUS", callback=_parsed(parse_status), help="404, 4xx or 400-499."

@@ -353,6 +353,36 @@ def test_a_summary_says_who_was_refused_what_and_why() -> None:
     assert summary.durations.count == 4
 
 
+PASSED = RECORD | {"decision": "allow", "reason": None, "status": 200, "would_deny": "scope_insufficient"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "matches"),
+    [
+        (Filter(would_deny=True), True),
+        (Filter(would_deny=True, reason=("scope_insufficient",)), True),
+        (Filter(would_deny=True, reason=("token_missing",)), False),
+        (Filter(reason=("scope_insufficient",)), False),
+        (Filter(would_deny=True, decision="deny"), False),
+        (Filter(would_deny=True, client=("other",)), False),
+    ],
+)
+def test_what_a_mode_let_pass_is_found_by_that_and_by_its_reason(wanted: Filter, *, matches: bool) -> None:
+    assert wanted.matches(PASSED) is matches
+    assert not Filter(would_deny=True).matches(RECORD)
+
+
+def test_a_summary_says_who_would_be_refused_where_and_for_what() -> None:
+    nobody = PASSED | {"client_id": None, "would_deny": "token_missing"}
+    summary = summarize([PASSED, PASSED, nobody, RECORD])
+    assert summary.would_deny == 3
+    assert summary.as_json()["would_deny_by"] == [
+        {"client": "nightly-batch", "route": "run-jobs", "reason": "scope_insufficient", "requests": 2},
+        {"client": "-", "route": "run-jobs", "reason": "token_missing", "requests": 1},
+    ]
+    assert summary.decisions == {"allow": 3, "deny": 1}
+
+
 def test_a_summary_is_plain_json() -> None:
     document = summarize(records()).as_json()
     assert json.loads(json.dumps(document)) == document
@@ -369,11 +399,13 @@ def test_a_summary_is_bounded_in_what_it_keeps_apart() -> None:
     summary = Summary()
     for number in range(MAX_KEYS + 10):
         name = f"c{number}"
-        summary.add({"client_id": name, "reason": name, "decision": "deny", "scopes_missing": [name]})
+        missing = {"scopes_missing": [name], "would_deny": name}
+        summary.add({"client_id": name, "reason": name, "decision": "deny", **missing})
     assert len(summary.client_routes) == MAX_KEYS + 1
     assert summary.client_routes[OTHERS, OTHERS].refused == 10
     assert summary.reasons[OTHERS] == 10
     assert summary.missing_scopes[OTHERS, OTHERS] == 10
+    assert summary.would_deny_by[OTHERS, OTHERS, OTHERS] == 10
 
 
 @given(st.lists(st.floats(min_value=0.01, max_value=1e6), min_size=1), st.sampled_from([0.5, 0.95, 0.99, 1.0]))

@@ -273,6 +273,18 @@ def test_a_summary_as_json_is_one_object(log: Path) -> None:
     assert document["reasons"] == {"scope_insufficient": 1}
 
 
+def test_what_a_mode_let_pass_is_listed_and_summed_up(log: Path) -> None:
+    assert run(log, "--would-deny").exit_code == 1
+    passed = ALLOWED | {"request_id": "r3", "client_id": "signer", "route": "tried", "would_deny": "token_expired"}
+    log.write_bytes(log.read_bytes() + orjson.dumps(passed) + b"\n")
+    lines = run(log, "--would-deny", "--reason", "token_expired").stdout.splitlines()
+    assert len(lines) == 1
+    assert lines[0].endswith("would deny: token_expired")
+    shown = run(log, "--summary").stdout
+    assert "1 would be denied" in shown
+    assert ["signer", "tried", "token_expired", "1"] in [line.split()[:4] for line in shown.splitlines()]
+
+
 def test_a_summary_of_nothing_is_exit_1_and_still_json_for_a_program(log: Path) -> None:
     result = run(log, "--summary", "--json", "--client", "nobody")
     assert result.exit_code == 1
@@ -280,7 +292,9 @@ def test_a_summary_of_nothing_is_exit_1_and_still_json_for_a_program(log: Path) 
 
 
 def test_a_summary_obeys_nothing_that_stands_in_a_record() -> None:
-    hostile = dict.fromkeys(["ts", "client_id", "route", "reason", "decision"], HOSTILE) | {"scopes_missing": [HOSTILE]}
+    hostile = dict.fromkeys(["ts", "client_id", "route", "reason", "decision", "would_deny"], HOSTILE) | {
+        "scopes_missing": [HOSTILE]
+    }
     console = Console(file=io.StringIO(), force_terminal=False, width=200)
     print_summary(console, summarize([hostile]))
     assert isinstance(console.file, io.StringIO)
