@@ -159,7 +159,7 @@ def _read(payload: Mapping[str, object], issuer: TrustedIssuer, confirmation: Co
         auth_time=_time(payload, "auth_time"),
         ends_by_age=issuer.max_age is not None and expires_at != payload["exp"],
         kept=_kept(payload, issuer.kept_claims) if issuer.kept_claims else (),
-        told=tuple((path, field_text(claim_at(payload, path))) for path in issuer.told_claims),
+        told=_told(payload, issuer.told_claims) if issuer.told_claims else (),
     )
 
 
@@ -172,6 +172,10 @@ def _kept(payload: Mapping[str, object], paths: tuple[str, ...]) -> tuple[tuple[
             items = value if isinstance(value, list) else [value]
             kept.append((path, tuple(item for item in items if isinstance(item, str | int))))
     return tuple(kept)
+
+
+def _told(payload: Mapping[str, object], paths: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    return tuple((path, field_text(claim_at(payload, path))) for path in paths)
 
 
 def _expiry(payload: Mapping[str, object], issuer: TrustedIssuer, issued_at: float | None) -> float:
