@@ -122,7 +122,7 @@ async def test_the_answer_is_judged_on_the_issuers_terms(
     ],
 )
 async def test_a_fault_of_the_issuer_is_503_and_never_401(start: Start, issuer: RawUpstream, answer: bytes) -> None:
-    issuer.play = replies(answer)
+    issuer.play = replies(answer, close=not answer)
     gate = await start(**asking(issuer))
     refused = await tried(gate)
     assert (refused.status, json.loads(refused.body)["reason"]) == (503, "introspection_unavailable")
