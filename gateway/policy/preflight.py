@@ -53,15 +53,15 @@ def preflight(head: RequestHead, table: RouteTable) -> Preflight | None:
         table: the routes.
     """
     method = asked_method(head.method, head.fields)
-    reached = None if method is None else _reached(head, method, table)
-    if method is None or reached is None:
+    said = None if method is None else said_of_pages(head, method, table)
+    if method is None or said is None:
         return None
-    route, cors = reached
+    route, cors = said
     return Preflight(method, route, _judge(head, cors, table))
 
 
-def _reached(head: RequestHead, method: str, table: RouteTable) -> tuple[Route, Cors] | None:
-    """The route that a page wants to reach, and what it says of pages; None where it says nothing.
+def said_of_pages(head: RequestHead, method: str, table: RouteTable) -> tuple[Route, Cors] | None:
+    """The route that takes requests with a method, and what it says of pages; None where it says nothing.
 
     A preflight tells the names of the request's fields, not their values. So where routes are told apart by fields,
     all that could take the request have to say the same.
@@ -91,8 +91,8 @@ def _judge(head: RequestHead, cors: Cors, table: RouteTable) -> Granted | Denial
 
 def _terms(head: RequestHead, cors: Cors, table: RouteTable) -> list[Field]:
     """A browser remembers them for all methods that they name, so these are the ones on whose route the same holds."""
-    reached = {method: _reached(head, method, table) for method in METHODS}
-    methods = [method for method, found in reached.items() if found is not None and found[1] == cors]
+    said = {method: said_of_pages(head, method, table) for method in METHODS}
+    methods = [method for method, found in said.items() if found is not None and found[1] == cors]
     fields = [(b"Access-Control-Allow-Methods", ", ".join(methods).encode())]
     if cors.headers:
         fields.append((b"Access-Control-Allow-Headers", ", ".join(cors.headers).encode()))

@@ -9,7 +9,9 @@ Where a rule or route says what is not known here, nothing is claimed: it is `un
     places      one host, path and set of fields of every kind that routes tell apart
     paths       one path of every kind that the templates tell apart
     segments    one text of every kind that literals and patterns at one place tell apart
+    modes       routes in shadow, or in a grace that is over
     field_kinds one set of fields of every kind that the routes at one place tell apart
+    preflights  one preflight of every kind that the `cors` at one place tell apart
     callers     one token of every kind that the rules tell apart (scope_sets: the fewest scopes that meet a rule)
     beyond      what of rules, routes and issuers nothing is claimed of
     verdicts    the verdict on one request: match, take, check, decide

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from gateway.policy.denial import Denial
-from gateway.policy.model import Route, TrustedIssuer
+from gateway.policy.model import RequestHead, Route, TrustedIssuer
+from gateway.policy.preflight import said_of_pages
 from gateway.prove.beyond import NOT_OF_HEADS, by_path, issuer_doubts, rule_doubts, table_doubts
 from gateway.prove.callers import callers
 from gateway.prove.places import places
+from gateway.prove.preflights import preflights
 from gateway.prove.segments import TooManyKindsError
 from gateway.prove.verdicts import Caller, Policy, Request, Verdict, head_of, verdict
 
@@ -112,7 +114,8 @@ class _Comparison:
         fitting = [
             route for policy in (self.old, self.new) for route in policy.table.candidates(head.path, request.host)
         ]
-        for method in sorted({method for route in fitting for method in route.methods}):
+        methods = sorted({method for route in fitting for method in route.methods})
+        for method in methods:
             self.kinds += 1
             asked = head._replace(method=method)
             before, after = self.old.table.match(asked), self.new.table.match(asked)
@@ -121,12 +124,21 @@ class _Comparison:
             if self._is_same(before, after):
                 continue
             self._try(request._replace(method=method), head.path, before, after)
+        for method in methods if not request.fields else ():
+            self._compare_preflights(request, head, method, fitting)
+
+    def _compare_preflights(self, request: Request, head: RequestHead, method: str, fitting: list[Route]) -> None:
+        """What pages may send; where the tables say the same of them, they are answered the same."""
+        before, after = (said_of_pages(head, method, policy.table) for policy in (self.old, self.new))
+        if (before and before[1]) != (after and after[1]):
+            for fields in preflights(method, fitting):
+                self._ask(request._replace(method="OPTIONS", fields=fields))
 
     def _is_same(self, before: Route | Denial, after: Route | Denial) -> bool:
         """Whether no token can tell two routes apart."""
         if isinstance(before, Denial) or isinstance(after, Denial) or not self._same_issuers:
             return False
-        compared = ("rule", "upstream", "rewrite", *NOT_OF_HEADS)
+        compared = ("rule", "upstream", "rewrite", "cors", *NOT_OF_HEADS)
         return all(getattr(before, name) == getattr(after, name) for name in compared)
 
     def _try(self, request: Request, path: str, before: Route | Denial, after: Route | Denial) -> None:
@@ -149,7 +161,8 @@ class _Comparison:
         before, after = verdict(self.old, request), verdict(self.new, request)
         change = _change(request.target, before, after)
         if change is not None:
-            key = (change, before.route and before.route.id, after.route and after.route.id)
+            asked = before.is_preflight or after.is_preflight
+            key = (change, before.route and before.route.id, after.route and after.route.id, asked)
             _, methods = self._found.setdefault(key, (Finding(change, before, after, (), request), set()))
             methods.add(request.method)
         return change
@@ -164,5 +177,7 @@ def _change(target: str, before: Verdict, after: Verdict) -> Change | None:
     if before.allowed != after.allowed:
         return Change.ALLOWED if after.allowed else Change.REFUSED
     if not after.allowed or before.route is None or after.route is None:
+        return None
+    if before.is_preflight or after.is_preflight:
         return None
     return None if before.route.destination(target) == after.route.destination(target) else Change.REROUTED

@@ -2,17 +2,22 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.prove.difference import Change, compare
+from gateway.prove.replay import Replayed, replay
+
 from .conftest import Start
 from .gate import Gate
-from .minting import claims, rsa_key
+from .minting import NOW, claims, rsa_key
 from .raw_client import Answer, request
 from .raw_upstream import OK, RawUpstream, Visit, replies
 from .test_swap import swap
 from .test_websocket import HANDSHAKE, agreement
+from .test_witnesses import policy
 
 APP, EVIL = "https://app.example", "https://evil.example"
 PAGE, STRANGE = f"Origin: {APP}", f"Origin: {EVIL}"
@@ -312,3 +317,23 @@ async def test_swapped_rules_answer_the_next_preflight_and_an_answer_keeps_those
         assert (await other.ask(preflight("GET", "/jobs/x", origin=STRANGE)))[ALLOW] == EVIL
         may_answer.set()
         assert of_cors(await client.answer()) == READABLE
+
+
+# Proofs
+
+
+async def test_every_witness_of_what_changes_for_pages_is_answered_as_it_says(start: Start, tmp_path: Path) -> None:
+    wider = CORS | {"origins": [EVIL], "headers": ["Authorization", "X-Other"]}
+    changed = [ROUTES[0] | {"cors": wider}, ROUTES[1], ROUTES[2] | {"cors": CORS}]
+    found = compare(policy(ROUTES[:3]), policy(changed))
+    assert {finding.change for finding in found.findings} == {Change.ALLOWED, Change.REFUSED}
+    old, new = await start(routes=ROUTES[:3]), await start(routes=changed, access_log=str(tmp_path / "new.jsonl"))
+    for finding in found.findings:
+        fields = [f"{name}: {value}" for name, value in finding.witness.fields]
+        for gate, said in ((old, finding.before), (new, finding.after)):
+            answer = await gate.ask(request(f"OPTIONS {finding.witness.target}", *fields))
+            assert (answer.status == 204) is said.allowed
+            assert said.allowed or reason(answer) == str(said)
+    assert old.upstream.visits == []
+    outcomes = [replay(policy(ROUTES[:3]), record, NOW).replayed for record in await old.records(len(found.findings))]
+    assert set(outcomes) <= {Replayed.LEFT_OUT, Replayed.SAME}
