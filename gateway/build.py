@@ -19,6 +19,7 @@ from gateway.plan import IntrospectionPlan, IssuerPlan, KeysFile, NoKeysPlan, Pl
 from gateway.policy.cors import Cors
 from gateway.policy.model import Route, RouteTimeouts, TrustedIssuer, WebSocketTerms
 from gateway.policy.path_rewrite import PathRewrite
+from gateway.policy.rates import RateLimit
 from gateway.policy.routes import METHODS
 from gateway.tls import ClientFiles, ServerFiles
 from gateway.tokens.introspector import IntrospectionSettings
@@ -177,6 +178,7 @@ def route(config: RouteConfig, issuers: Mapping[str, IssuerConfig]) -> Route:
         timeouts=None if timeouts is None else RouteTimeouts(timeouts.first_byte, timeouts.idle, timeouts.total),
         fields=config.fields or (),
         cors=None if config.cors is None else cors(config.cors),
+        rate_limits=tuple(RateLimit(*one.limit, one.by) for one in config.rate_limits),
         websocket=None if websocket is None else WebSocketTerms(websocket.idle_timeout, websocket.end_at_expiry),
     )
 

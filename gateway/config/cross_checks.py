@@ -13,6 +13,7 @@ from gateway.config.errors import ConfigError, Path, in_file_order
 from gateway.config.fields import host_port
 from gateway.config.gateway_fields import DEFAULT_ADDRESSES, is_loopback, route_hosts
 from gateway.config.match_fields import route_fields
+from gateway.config.rate_section import rate_faults
 from gateway.config.reading import Document
 from gateway.config.redaction import masked
 from gateway.config.route_demands import demand_faults
@@ -127,6 +128,7 @@ def _routes(document: Document, root: Mapping[str, Any]) -> Iterator[Fault]:
         yield from demand_faults(mapping(root.get("issuers")), path, route)
         yield from way_faults(path, route)
         yield from cors_faults(path, route)
+        yield from rate_faults(path, route)
         yield from _names(root, path, route)
         yield from _one_is_asked(root, path, route)
         yield from _fields(path, route, tokens_in)

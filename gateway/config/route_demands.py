@@ -24,7 +24,7 @@ WHO = ("scopes", "clients", "claims")
 
 OF_THE_WAY = (
     *("networks", "hours", "upstream", "forward_token", "websocket", "max_body", "mode", "rewrite", "timeouts"),
-    "cors",
+    *("cors", "rate_limits"),
 )
 """Keys that say from where and when a request comes, and how it goes on."""
 

@@ -25,6 +25,7 @@ from gateway.config.gateway_fields import (
 )
 from gateway.config.match_fields import Fields
 from gateway.config.mode_fields import RouteMode
+from gateway.config.rate_section import RateLimits
 from gateway.config.route_way import ClaimFields, RewriteConfig, TimeoutsConfig
 from gateway.policy.circumstances import DAYS
 
@@ -160,6 +161,10 @@ class RouteConfig(Section):
 
     cors: CorsConfig | None = Field(
         default=None, description="What pages of other origins may do here; preflights are then answered by the gateway."
+    )
+
+    rate_limits: RateLimits = Field(
+        default=(), description="How often one caller may call: a list of such as {limit: 100/minute, by: client}."
     )
 
     @model_validator(mode="after")

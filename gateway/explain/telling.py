@@ -15,6 +15,7 @@ from gateway.explain.demanding import demand_facts
 from gateway.explain.going_on import going_on
 from gateway.explain.introspected import introspected_facts
 from gateway.explain.judging import Findings, taken
+from gateway.explain.limiting import rate_facts
 from gateway.explain.model import Candidate, Explanation, Fact, Mark, Scopes, Step, Verdict
 from gateway.explain.pages import answers_itself, granted, telling_pages
 from gateway.explain.proving import failed_proof, proving
@@ -164,7 +165,7 @@ def _decide(findings: Findings) -> Step:
     if route is not None and route.rule.deny:
         return Step(Mark.FAILED, "decide", "the route denies everyone: no token is asked for, and none is looked at")
     if route is not None and route.rule.public:
-        facts = tuple(demand_facts(route.rule, evidence_of(findings), outcome))
+        facts = (*demand_facts(route.rule, evidence_of(findings), outcome), *rate_facts(route))
         if isinstance(outcome, Denial):
             return Step(Mark.FAILED, "decide", shown(outcome.detail), facts)
         return Step(Mark.OK, "decide", "the route is public: no token is asked for, and none is looked at", facts)
@@ -173,7 +174,7 @@ def _decide(findings: Findings) -> Step:
     mark = Mark.OK if isinstance(outcome, Allow) else Mark.FAILED
     summary = "the token grants what the route demands" if isinstance(outcome, Allow) else shown(outcome.detail)
     evidence = evidence_of(findings)._replace(claims=verified.claims)
-    return Step(mark, "decide", summary, tuple(demand_facts(route.rule, evidence, outcome)))
+    return Step(mark, "decide", summary, (*demand_facts(route.rule, evidence, outcome), *rate_facts(route)))
 
 
 def _scopes(findings: Findings) -> Scopes | None:

@@ -24,6 +24,7 @@ PLACEHOLDERS = {
     "credentials": "credentials.NAME",
     "upstreams": "upstreams.NAME",
     "routes": "routes[]",
+    "routes[].rate_limits": "routes[].rate_limits[]",
     "tests": "tests[]",
     "clients": "clients.ID",
     "resource_settings": "resource_settings.AUDIENCE",

@@ -174,7 +174,7 @@ def test_the_methods_of_a_change_are_told_together() -> None:
     assert finding.methods == ("POST", "PUT")
 
 
-@pytest.mark.parametrize("terms", [{"max_body": 5}, {"websocket": object()}])
+@pytest.mark.parametrize("terms", [{"max_body": 5}, {"websocket": object()}, {"rate_limits": (1,)}])
 def test_what_concerns_more_than_heads_is_unproven(terms: dict[str, object]) -> None:
     found = compare(policy(READ), policy(replace(READ, **terms)))  # type: ignore[arg-type]
     assert found.findings == ()
