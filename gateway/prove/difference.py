@@ -124,7 +124,8 @@ class _Comparison:
             if self._is_same(before, after):
                 continue
             self._try(request._replace(method=method), head.path, before, after)
-        for method in methods if not request.fields else ():
+        says_of_pages = any(route.cors is not None for route in fitting)
+        for method in methods if says_of_pages and not request.fields else ():
             self._compare_preflights(request, head, method, fitting)
 
     def _compare_preflights(self, request: Request, head: RequestHead, method: str, fitting: list[Route]) -> None:

@@ -1,6 +1,7 @@
 """What pages of other origins are told (Fetch standard, the CORS protocol), and how origins are written."""
 
 import pytest
+from hypothesis import given, strategies as st
 
 from gateway.policy.cors import ANY, Cors, Field, asked_headers, asked_method, read_origin, told, without_cors
 
@@ -86,6 +87,21 @@ def test_the_fields_that_are_asked_about_may_stand_in_several_lines() -> None:
     lines = ["Access-Control-Request-Headers: authorization,X-A", "access-control-request-headers:  , b ,"]
     assert asked_headers(fields(*lines)) == ("authorization", "x-a", "b")
     assert asked_headers([]) == ()
+
+
+_BYTES = st.binary(max_size=20)
+_NAMES = (
+    st.sampled_from([b"Origin", b"origin", b"Access-Control-Request-Method", b"Access-Control-Request-Headers"])
+    | _BYTES
+)
+
+
+@given(st.lists(st.tuples(_NAMES, st.sampled_from([APP.encode(), b"null", b"*"]) | _BYTES), max_size=4))
+def test_whatever_a_client_sends_no_origin_is_told_but_a_listed_one(sent: list[Field]) -> None:
+    lines = told(CORS, "GET", sent)
+    assert lines in {VARY, ALLOWED + EXPOSED + VARY}
+    origins = [value.strip(b" \t") for name, value in sent if name.lower() == b"origin"]
+    assert (lines != VARY) is (origins == [APP.encode()])
 
 
 def test_what_an_upstream_says_of_pages_goes_and_nothing_else() -> None:

@@ -12,7 +12,7 @@ from gateway.assembly import SWAPPED, can_be_swapped
 from gateway.config.gateway_file import GatewayConfig, parse
 from gateway.plan import Plan
 
-from .gate import ROUTES, Gate, configuration
+from .gate import ROUTES, Gate, configuration, in_haste
 from .raw_client import request
 from .raw_upstream import OK, Visit
 
@@ -29,7 +29,7 @@ def planned(folder: Path, revision: str = "next", **changes: Any) -> Plan:
 async def swap(gate: Gate, revision: str = "next", **changes: Any) -> None:
     config = parse(configuration(gate.upstream.port, access_log=str(gate.log), **changes), "gateway.yaml", {})
     assert isinstance(config, GatewayConfig), config
-    await gate.gateway.build(build.plan(config, gate.log.parent, revision))()
+    await gate.gateway.build(in_haste(build.plan(config, gate.log.parent, revision)))()
 
 
 async def test_a_kept_connection_is_judged_by_the_new_rules_at_its_next_request(gate: Gate) -> None:
