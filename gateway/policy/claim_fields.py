@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from math import isfinite
 from typing import NamedTuple
 
@@ -65,7 +66,8 @@ def claim_lines(fields: Iterable[ClaimField], told: Iterable[tuple[str, str]]) -
     return "".join(f"{field.name}: {texts.get(field.claim, '')}\r\n" for field in fields).encode("ascii")
 
 
-def spellings(fields: Iterable[ClaimField]) -> frozenset[str]:
+@lru_cache(maxsize=1024)
+def spellings(fields: tuple[ClaimField, ...]) -> frozenset[str]:
     """What of a client's fields has to stay here, as `spelling` gives it."""
     return frozenset(spelling(field.name) for field in fields)
 
