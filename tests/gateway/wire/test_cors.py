@@ -265,6 +265,15 @@ async def test_a_cookie_s_token_changes_nothing_from_another_origin_though_its_p
     assert len(gate.upstream.visits) == 1
 
 
+async def test_a_page_may_read_that_it_asks_too_often_and_its_preflights_count_nothing(start: Start) -> None:
+    gate = await start(routes=[ROUTES[0] | {"rate_limits": [{"limit": "1/hour", "by": "client"}]}])
+    for _ in range(3):
+        assert (await gate.ask(preflight("GET", "/jobs/x"))).status == 204
+    answers = [await gate.ask(request("GET /jobs/x", PAGE, gate.bearer())) for _ in range(2)]
+    assert [(answer.status, of_cors(answer)) for answer in answers] == [(200, READABLE), (429, READABLE)]
+    assert "Retry-After" in answers[1]
+
+
 async def test_keys_that_cannot_be_had_are_told_to_the_page(start: Start) -> None:
     gate = await start(routes=ROUTES[:1], issuer={"jwks_file": None, "jwks_uri": "http://127.0.0.1:1/jwks"})
     answer = await gate.ask(request("GET /jobs/x", PAGE, gate.bearer()))
