@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 from .pages import read
 from .terminal import Terminal, moved, terminal_beside_demo
 
@@ -52,6 +54,7 @@ def follow(terminal: Terminal) -> None:
         assert pattern(moved(step.shown, terminal.ports)).search(plain(done.stdout)), f"{step.commands}{done.stdout}"
 
 
+@pytest.mark.timeout(180)  # some thirty commands, each a process of its own
 def test_the_tutorial_from_an_openapi_file_to_live_rules(tmp_path: Path) -> None:
     with terminal_beside_demo(tmp_path) as terminal:
         try:
