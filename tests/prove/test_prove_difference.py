@@ -44,7 +44,7 @@ def change_of(old: Policy, new: Policy, request: Request) -> Change | None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(pairs(), st.randoms(use_true_random=False))
+@given(pairs(), st.randoms(use_true_random=True))
 def test_all_that_changes_is_found_and_each_witness_is_answered_as_it_says(
     policies: tuple[Policy, Policy], dice: random.Random
 ) -> None:

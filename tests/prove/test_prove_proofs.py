@@ -30,7 +30,7 @@ def policy(*routes: Route) -> Policy:
 
 
 @settings(max_examples=40, deadline=None)
-@given(pairs(), st.randoms(use_true_random=False))
+@given(pairs(), st.randoms(use_true_random=True))
 def test_every_doubt_is_shown_by_its_witness(policies: tuple[Policy, Policy], dice: random.Random) -> None:
     asked, _ = policies
     found = prove(asked)
