@@ -239,6 +239,19 @@ async def test_claims_of_an_opaque_token_are_those_that_its_issuer_tells(start: 
     assert gate.upstream.last.fields("X-Tenant") == ["a,b"]
 
 
+async def test_a_body_that_came_while_its_token_was_asked_about_brings_no_such_trailer(
+    start: Start, issuer: RawUpstream
+) -> None:
+    issuer.play = says(tenant="acme")
+    gate = await start(routes=TOLD, **asking(issuer))
+    body = b"3\r\nabc\r\n0\r\nX-Tenant: root\r\nX-Sum: 1\r\n\r\n"
+    fields = (f"Authorization: Bearer {OPAQUE}", "Transfer-Encoding: chunked", "Trailer: X-Tenant, X-Sum")
+    assert (await gate.ask(request("POST /told/x", *fields, body=body))).status == 200
+    visit = gate.upstream.last
+    assert (visit.fields("X-Tenant"), visit.fields("Trailer"), visit.trailers) == (["acme"], ["x-sum"], [b"X-Sum: 1"])
+    assert visit.body == b"abc"
+
+
 # Times
 
 SHORT, LONG = "150ms", "1h"
