@@ -16,7 +16,7 @@ def going_on(findings: Findings) -> Iterator[tuple[str, str]]:
     if route.rewrite is not None:
         _, path = route.destination(findings.request.target.partition("?")[0])
         yield "path", shown(path)
-    told = {} if findings.verified is None else dict(findings.verified.claims.told)
+    told = {} if findings.sender is None else dict(findings.sender.told)
     for field in route.claim_fields:
         yield field.name, shown(told.get(field.claim, ""))
     if route.timeouts is not None:

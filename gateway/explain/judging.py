@@ -15,7 +15,7 @@ from gateway.explain.stand_in import stand_in
 from gateway.policy.bearer import take_token
 from gateway.policy.decision import ALLOW, Allow
 from gateway.policy.denial import Denial, Reason
-from gateway.policy.model import BearerToken, RequestHead, Route, TrustedIssuer
+from gateway.policy.model import BearerToken, Claims, RequestHead, Route, TrustedIssuer
 from gateway.policy.modes import lets_pass
 from gateway.policy.preflight import Preflight
 from gateway.policy.token_from import as_authorization
@@ -105,6 +105,12 @@ class Findings:
         if not isinstance(outcome, Denial) or self.route is None or self.preflight is not None:
             return None
         return outcome if lets_pass(self.route.rule.mode, outcome, claims, self.now) else None
+
+    @property
+    def sender(self) -> Claims | None:
+        """The claims of a token that is good, and that is the sender's own as far as it has to be."""
+        passed = self.let_pass
+        return None if self.verified is None or (passed and not passed.knows_sender) else self.verified.claims
 
     @property
     def issuer(self) -> TrustedIssuer | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from gateway.policy.denial import Reason
+from gateway.policy.headers import identity_lines
 from gateway.policy.model import TrustedIssuer
 from gateway.tokens.keys import KeySet
 from gateway.tokens.verifier import TokenVerifier, VerifiedToken, hash_key, jti_hash
@@ -48,6 +49,16 @@ def test_a_verified_token_is_recalled_with_all_that_was_computed(source: Source)
     assert (verified.kid, verified.algorithm, verified.leeway) == ("a-RSA", "RS256", 0)
     assert verified.identity.startswith(b"X-Client-Id: \r\nX-Token-Subject: batch\r\n")
     assert verified.jti_hash == jti_hash(b"key", ISSUER.issuer, "1")
+
+
+def test_a_token_whose_sender_proved_nothing_is_recorded_and_names_nobody_to_the_upstream(source: Source) -> None:
+    known = remembering(source).recall(TOKEN, NOW)
+    assert isinstance(known, VerifiedToken)
+    told = known._replace(claims=known.claims._replace(kept=(("a", ("b",)),), told=(("c", "d"),)))
+    unproven = told.unproven
+    assert unproven.identity == identity_lines(None)
+    assert (unproven.claims.kept, unproven.claims.told) == ((), ())
+    assert (unproven.record, unproven.claims.scopes) == (known.record, known.claims.scopes)
 
 
 def test_recall_ends_at_exp(source: Source) -> None:

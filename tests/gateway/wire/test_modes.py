@@ -12,6 +12,7 @@ from .minting import NOW, OTHER_ISSUER, authorization, claims, ec_key, mint, rsa
 from .raw_client import request
 from .raw_upstream import Play, RawUpstream, replies
 from .test_proofs import BOUND, jkt, proof
+from .test_websocket import HANDSHAKE, agreed, switch
 
 IDENTITY = ("X-Client-Id", "X-Token-Subject", "X-Token-Scopes", "X-Token-Issuer")
 SHADOW: dict[str, Any] = {"id": "run", "path": "/jobs/{job}", "scopes": ["jobs.run"], "upstream": "api"} | {
@@ -150,6 +151,32 @@ async def test_a_replayed_proof_names_nobody_to_the_upstream_and_its_client_in_t
         assert told(gate) == identity
     last = (await gate.records(2))[-1]
     assert (last["would_deny"], last["client_id"]) == ("proof_invalid", "nightly-batch")
+
+
+async def test_claims_of_a_bound_token_without_its_proof_are_not_told_to_the_upstream(start: Start) -> None:
+    gate = await start(routes=[SHADOW | {"claim_fields": {"X-Who": "sub"}}])
+    for changes, who in (({}, "batch"), ({"cnf": {"jkt": jkt(ec_key())}}, "")):
+        assert await ask(gate, authorization(of(**changes))) == (200, None)
+        assert gate.upstream.last.fields("X-Who") == [who]
+    assert await ask(gate, authorization(of(exp=NOW - 1)), "X-Who: me") == (200, None)
+    assert gate.upstream.last.fields("X-Who") == [""]
+
+
+async def test_a_websocket_is_opened_in_shadow_and_in_grace(start: Start, upstream: RawUpstream) -> None:
+    upstream.play = switch
+    takes = {"websocket": True}
+    gate = await start(routes=[SHADOW | takes, GRACE | takes | {"id": "graceful", "path": "/graceful"}])
+    for line, fields, warned in (
+        ("GET /jobs/7", (), 0),
+        ("GET /jobs/7", (authorization(of(exp=NOW - 1)),), 0),
+        ("GET /graceful", (authorization(of()),), 1),
+    ):
+        async with gate.connect() as client:
+            await client.send(request(line, *fields, *HANDSHAKE))
+            answer = await agreed(gate, client)
+            assert len(answer.all("Warning")) == warned
+    reasons = [record["would_deny"] for record in await gate.records(3)]
+    assert reasons == ["token_missing", "token_expired", "scope_insufficient"]
 
 
 async def test_in_shadow_a_request_goes_on_though_its_issuers_keys_cannot_be_had(start: Start) -> None:
