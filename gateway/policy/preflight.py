@@ -5,12 +5,14 @@ The gateway answers them itself, without a token, where the route that the page 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from gateway.policy.cors import Cors, Field, asked_headers, asked_method, origin_of
 from gateway.policy.denial import Denial, Reason, unmet
 from gateway.policy.model import RequestHead, Route
+from gateway.policy.paths import Oddity
 from gateway.policy.printable import brief
 from gateway.policy.routes import METHODS, RouteTable
 
@@ -53,30 +55,38 @@ def preflight(head: RequestHead, table: RouteTable) -> Preflight | None:
         table: the routes.
     """
     method = asked_method(head.method, head.fields)
-    said = None if method is None else said_of_pages(head, method, table)
-    if method is None or said is None:
+    if method is None:
         return None
-    route, cors = said
-    return Preflight(method, route, _judge(head, cors, table))
+    fitting = table.candidates(head.path, head.host)
+    said = said_of_pages(method, fitting, head.oddities)
+    return None if said is None else Preflight(method, said[0], _judge(head, said[1], fitting))
 
 
-def said_of_pages(head: RequestHead, method: str, table: RouteTable) -> tuple[Route, Cors] | None:
+def said_of_pages(method: str, fitting: Sequence[Route], oddities: frozenset[Oddity]) -> tuple[Route, Cors] | None:
     """The route that takes requests with a method, and what it says of pages; None where it says nothing.
 
     A preflight tells the names of the request's fields, not their values. So where routes are told apart by fields,
     all that could take the request have to say the same.
+
+    Args:
+        method: of the requests.
+        fitting: the routes whose host and path fit, in file order.
+        oddities: of the path.
     """
-    taking = [route for route in table.candidates(head.path, head.host) if method in route.methods]
-    last = next((at for at, route in enumerate(taking) if not route.fields), len(taking))
-    possible = [route for route in taking[: last + 1] if not (route.fields and route.rule.deny)]
-    if not possible or possible[0].cors is None:
-        return None
-    route, cors = possible[0], possible[0].cors
-    same = all(each.cors == cors and head.oddities <= each.allow_in_path for each in possible)
-    return (route, cors) if same else None
+    said: tuple[Route, Cors] | None = None
+    for route in fitting:
+        if method not in route.methods or (route.fields and route.rule.deny):
+            continue
+        cors = route.cors
+        if cors is None or not oddities <= route.allow_in_path or (said is not None and cors != said[1]):
+            return None
+        said = said or (route, cors)
+        if not route.fields:
+            break
+    return said
 
 
-def _judge(head: RequestHead, cors: Cors, table: RouteTable) -> Granted | Denial:
+def _judge(head: RequestHead, cors: Cors, fitting: Sequence[Route]) -> Granted | Denial:
     origin = origin_of(head.fields) or ""
     allowed = cors.allowed(origin)
     if not allowed:
@@ -86,12 +96,12 @@ def _judge(head: RequestHead, cors: Cors, table: RouteTable) -> Granted | Denial
     if unknown:
         denial = unmet(Reason.ORIGIN_UNTRUSTED, HEADERS, ", ".join(cors.headers) or "none", ", ".join(unknown))
         return replace(denial, hint=f"Ask the API's owner whether pages may send the field {brief(unknown[0])}.")
-    return Granted((*allowed, *_terms(head, cors, table)))
+    return Granted((*allowed, *_terms(cors, fitting, head.oddities)))
 
 
-def _terms(head: RequestHead, cors: Cors, table: RouteTable) -> list[Field]:
+def _terms(cors: Cors, fitting: Sequence[Route], oddities: frozenset[Oddity]) -> list[Field]:
     """A browser remembers them for all methods that they name, so these are the ones on whose route the same holds."""
-    said = {method: said_of_pages(head, method, table) for method in METHODS}
+    said = {method: said_of_pages(method, fitting, oddities) for method in METHODS}
     methods = [method for method, found in said.items() if found is not None and found[1] == cors]
     fields = [(b"Access-Control-Allow-Methods", ", ".join(methods).encode())]
     if cors.headers:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from gateway.policy.denial import Denial
-from gateway.policy.model import RequestHead, Route, TrustedIssuer
+from gateway.policy.model import Route, TrustedIssuer
+from gateway.policy.paths import Oddity
 from gateway.policy.preflight import said_of_pages
 from gateway.prove.beyond import NOT_OF_HEADS, by_path, issuer_doubts, rule_doubts, table_doubts
 from gateway.prove.callers import callers
@@ -111,11 +112,10 @@ class _Comparison:
         head = head_of(request)
         if isinstance(head, Denial):
             return
-        fitting = [
-            route for policy in (self.old, self.new) for route in policy.table.candidates(head.path, request.host)
-        ]
-        methods = sorted({method for route in fitting for method in route.methods})
-        for method in methods:
+        old, new = (policy.table.candidates(head.path, request.host) for policy in (self.old, self.new))
+        for method in sorted({method for route in (*old, *new) for method in route.methods}):
+            if not request.fields:
+                self._compare_preflights(request._replace(method=method), head.oddities, old, new)
             self.kinds += 1
             asked = head._replace(method=method)
             before, after = self.old.table.match(asked), self.new.table.match(asked)
@@ -124,15 +124,14 @@ class _Comparison:
             if self._is_same(before, after):
                 continue
             self._try(request._replace(method=method), head.path, before, after)
-        says_of_pages = any(route.cors is not None for route in fitting)
-        for method in methods if says_of_pages and not request.fields else ():
-            self._compare_preflights(request, head, method, fitting)
 
-    def _compare_preflights(self, request: Request, head: RequestHead, method: str, fitting: list[Route]) -> None:
-        """What pages may send; where the tables say the same of them, they are answered the same."""
-        before, after = (said_of_pages(head, method, policy.table) for policy in (self.old, self.new))
+    def _compare_preflights(
+        self, request: Request, oddities: frozenset[Oddity], old: tuple[Route, ...], new: tuple[Route, ...]
+    ) -> None:
+        """What pages may send by such a request; tables that say the same of it answer its preflights the same."""
+        before, after = (said_of_pages(request.method, fitting, oddities) for fitting in (old, new))
         if (before and before[1]) != (after and after[1]):
-            for fields in preflights(method, fitting):
+            for fields in preflights(request.method, (*old, *new)):
                 self._ask(request._replace(method="OPTIONS", fields=fields))
 
     def _is_same(self, before: Route | Denial, after: Route | Denial) -> bool:
