@@ -21,7 +21,7 @@ from .fleet import ask, children, ready, running, write
 from .minting import issuer, token
 
 READERS = {"pydantic", "pydantic_core", "yaml", "gateway.config", "gateway.cli", "click", "rich"}
-OTHERS = {"sqlalchemy", "gateway.issuer", "prometheus_client", "aiohttp.web", "gateway.admin.server"}
+OTHERS = {"limits", "sqlalchemy", "gateway.issuer", "prometheus_client", "aiohttp.web", "gateway.admin.server"}
 SUPERVISION = {"gateway.supervisor.supervisor", "gateway.supervisor.child"}
 IMPORTED = re.compile(r"import time: +[0-9]+ \| +[0-9]+ \| +(\S+)")
 
