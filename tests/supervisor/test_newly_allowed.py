@@ -47,6 +47,11 @@ def test_what_opens_nothing_is_let_through(changes: dict[str, Any]) -> None:
     ("changes", "line"),
     [
         ({"routes": [OPEN]}, "newly allowed, GET: such as GET /jobs/"),
+        ({"routes": [READ | {"mode": "shadow"}]}, "newly allowed, GET: such as GET /jobs/"),
+        (
+            {"routes": [READ | {"mode": "grace until 2099-01-01", "grace_clients": ["old"]}]},
+            "newly allowed, GET: such as GET /jobs/",
+        ),
         ({"routes": [READ | {"methods": ["GET", "POST"]}]}, "newly allowed, POST: such as POST /jobs/"),
         (
             {"routes": [READ, READ | {"id": "more", "path": "/more"}]},
