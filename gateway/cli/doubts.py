@@ -1,5 +1,6 @@
 """What `scopegate check` proves about a table as a whole, at the places of the file that it is about."""
 
+import json
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -10,11 +11,14 @@ from typing import Any, Final
 from gateway.config import ConfigError
 from gateway.config.gateway_file import GatewayFile
 from gateway.explain.grounds import Grounds, lay
+from gateway.policy.claims import granted_scopes
 from gateway.prove.granted import Grants, never_granted
 from gateway.prove.modes import mode_doubts
 from gateway.prove.proofs import Doubt, prove
 from gateway.prove.telling import doubt_as_json
 from gateway.prove.verdicts import Policy
+from gateway.rule_tests.cases import Cases, resolve
+from gateway.tokens.verify import issuer_of
 
 _PLAIN: Final = {"%": "%25", "\r": "%0D", "\n": "%0A"}
 _IN_PROPERTIES: Final = _PLAIN | {":": "%3A", ",": "%2C"}
@@ -64,7 +68,7 @@ def doubts(file: Path, examined: GatewayFile, environ: Mapping[str, str]) -> Dou
     grounds = lay(file, examined.config, environ)
     policy = Policy(grounds.table, grounds.issuers)
     proofs = prove(policy)
-    found = [*proofs.doubts, *never_granted(policy, _grants(grounds)), *mode_doubts(policy, time.time())]
+    found = [*proofs.doubts, *never_granted(policy, {**_tested(grounds, examined), **_grants(grounds)}), *mode_doubts(policy, time.time())]
     return Doubts(tuple(_placed(found, examined)), proofs.unproven)
 
 
@@ -74,6 +78,23 @@ def annotation(level: str, place: ConfigError, title: str) -> str:
     properties = ",".join(f"{name}={_escaped(str(value), _IN_PROPERTIES)}" for name, value in told.items())
     key = f"{place.key}: " if place.key else ""
     return f"::{level} {properties}::{_escaped(key + place.message, _PLAIN)}"
+
+
+def _tested(grounds: Grounds, examined: GatewayFile) -> dict[str, Grants]:
+    """What the tokens of the file's own cases carry, by issuer: all that is known of one whose roles are not."""
+    cases, _ = resolve(Cases(examined.document, examined.config.tests), grounds)
+    found: dict[str, set[str]] = {}
+    for case in cases:
+        payload = json.loads(json.dumps(case.claims or {}))
+        issuer = issuer_of(payload, grounds.by_iss)
+        if issuer is not None:
+            found.setdefault(issuer.name, set()).update(granted_scopes(payload, issuer))
+    prefixes = {issuer.name: issuer.scope_prefix for issuer in grounds.issuers}
+    return {
+        name: Grants(frozenset(prefixes[name] + scope for scope in scopes), by_tests=True)
+        for name, scopes in found.items()
+        if scopes
+    }
 
 
 def _grants(grounds: Grounds) -> dict[str, Grants]:

@@ -149,7 +149,7 @@ def _read(payload: Mapping[str, object], issuer: TrustedIssuer, confirmation: Co
         subject=_text(payload, "sub"),
         client_id=_client_id(payload, issuer.client_claims),
         audience=_audience(payload.get("aud")),
-        scopes=_scopes(payload, issuer),
+        scopes=granted_scopes(payload, issuer),
         expires_at=expires_at,
         not_before=not_before,
         jti=_jti(payload),
@@ -249,7 +249,7 @@ def _jti(payload: Mapping[str, object]) -> str:
     return value
 
 
-def _scopes(payload: Mapping[str, object], issuer: TrustedIssuer) -> tuple[str, ...]:
+def granted_scopes(payload: Mapping[str, object], issuer: TrustedIssuer) -> tuple[str, ...]:
     """The granted scopes; whatever is not of RFC 6749 §3.3's grammar grants nothing."""
     scopes, prefix = _first_scopes(payload, issuer.scope_claims), issuer.scope_prefix
     if not prefix:

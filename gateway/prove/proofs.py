@@ -21,7 +21,7 @@ from gateway.prove.places import places
 from gateway.prove.segments import TooManyKindsError
 from gateway.prove.templates import is_narrower, written_otherwise
 from gateway.prove.verdicts import Policy, Request, enforced, head_of, verdict
-from gateway.prove.words import request_in_words
+from gateway.prove.words import fields_in_words, request_in_words
 
 
 class Kind(StrEnum):
@@ -117,7 +117,8 @@ class _Survey:
                 request, found = self._losses[route.id]
                 odd = "fields" if request.fields else "path"
                 where = f"is refused for the form of its {odd}" if found is None else f"goes to {found.id!r}"
-                message = f"never takes a request: {request.method} {request.target} {where}"
+                asked = f"{request.method} {request.target}{fields_in_words(request)}"
+                message = f"never takes a request: {asked} {where}"
                 yield Doubt(Kind.UNREACHABLE, route, "path", f"{message}; move this route up, or remove it", request)
 
     def _look(self, request: Request, head: RequestHead) -> None:

@@ -163,6 +163,37 @@ def test_what_is_doubtful_is_told_at_its_place_and_the_configuration_is_sound(do
     assert summary.startswith(f"{doubtful} is sound: ")
 
 
+REMOTE = """\
+issuers:
+  corporate: {issuer: https://login.example/, audience: api, scope_prefix: api/, jwks_uri: "https://login.example/jwks"}
+upstreams: {api: {url: "http://127.0.0.1:9000"}}
+routes:
+  - {id: read, path: /jobs, methods: [GET], scopes: [jobs.raed], upstream: api}
+  - {id: run, path: /runs, methods: [POST], scopes: [jobs.run], upstream: api}
+"""
+CASES = """\
+tests:
+  - GET /jobs   jobs.read -> scope_insufficient
+  - request: POST /runs
+    claims: { scope: [api/jobs.run, other] }
+    expect: deny
+"""
+
+
+def test_scopes_of_an_issuer_whose_roles_are_elsewhere_are_known_by_tests_if_there_are_any(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(REMOTE, encoding="utf-8")
+    assert run(file, "--strict").exit_code == 0
+    file.write_text(REMOTE + CASES.replace("expect: deny", "expect: allow"), encoding="utf-8")
+    outcome = run(file, "--strict")
+    assert outcome.exit_code == 1
+    (told,) = outcome.stdout.splitlines()[:-1]
+    assert told == (
+        f"{file}:5:45: routes[0].scopes: no test with a token of corporate gives 'jobs.raed': "
+        "did you mean 'jobs.read'? [scope-never-granted]"
+    )
+
+
 def test_strict_makes_doubts_count(config: Path) -> None:
     assert run(config, "--strict").exit_code == 0
     config.write_text(config.read_text(encoding="utf-8") + OVERLAP, encoding="utf-8")

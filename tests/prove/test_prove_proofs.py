@@ -12,7 +12,7 @@ from gateway.policy.paths import Oddity
 from gateway.policy.routes import METHODS, RouteTable
 from gateway.prove.granted import Grants, never_granted
 from gateway.prove.proofs import Kind, prove
-from gateway.prove.verdicts import Policy, Request, verdict
+from gateway.prove.verdicts import Policy, Request, enforced, verdict
 
 from .tables import EVERY_CALLER, EVERY_FIELDS, EVERY_HOST, EVERY_REQUEST, ISSUERS, pairs
 
@@ -32,8 +32,8 @@ def policy(*routes: Route) -> Policy:
 @settings(max_examples=40, deadline=None)
 @given(pairs(), st.randoms(use_true_random=True))
 def test_every_doubt_is_shown_by_its_witness(policies: tuple[Policy, Policy], dice: random.Random) -> None:
-    asked, _ = policies
-    found = prove(asked)
+    asked = enforced(policies[0])
+    found = prove(policies[0])
     unreachable = {doubt.route.id for doubt in found.doubts if doubt.kind is Kind.UNREACHABLE}
     for method, target in dice.sample(EVERY_REQUEST, 100):
         fields = dice.choice(((), *EVERY_FIELDS))
@@ -103,7 +103,7 @@ V2, V3 = ((FieldCondition("X-V", (value,)),) for value in "23")
         ),
         (
             [route("one", "/a", "a", fields=V2), route("same", "/a", "b", fields=(FieldCondition("x_v", ("2",)),))],
-            [(Kind.UNREACHABLE, "same", "/a")],
+            [(Kind.UNREACHABLE, "one", "/a"), (Kind.UNREACHABLE, "same", "/a")],
         ),
         (
             [
@@ -158,6 +158,35 @@ def test_a_scope_that_no_role_gives_is_told_with_what_is_near(rule: Rule, messag
     asked = policy(replace(route("r", "/a", "a"), rule=rule))
     told = [doubt.message.removeprefix("no role of one ") for doubt in never_granted(asked, GRANTS)]
     assert told == ([] if message is None else [message])
+
+
+TESTED = {"two": Grants(frozenset({"jobs.read", "reports"}), by_tests=True)}
+
+
+@pytest.mark.parametrize(
+    ("issuers", "scope", "message"),
+    [
+        ({"two"}, "reports", None),
+        ({"two"}, "report", "no test with a token of two gives 'report': did you mean 'reports'?"),
+        (
+            {"two"},
+            "x",
+            (
+                "no test with a token of two gives 'x': "
+                "add a test of somebody who has it; so far there are jobs.read, reports"
+            ),
+        ),
+        ({"one", "two"}, "reports", None),
+        ({"one", "two"}, "jobs.run", None),
+        ({"one", "two"}, "jobs.admin", "no role of one and no test with a token of two gives 'jobs.admin': give it to a role"),
+        ({"one", "three"}, "x", None),
+    ],
+)
+def test_tests_tell_what_tokens_carry_whose_roles_are_not_known(
+    issuers: set[str], scope: str, message: str | None
+) -> None:
+    asked = policy(replace(route("r", "/a", "a"), rule=Rule(issuers=frozenset(issuers), all_of=(scope,))))
+    assert [doubt.message for doubt in never_granted(asked, GRANTS | TESTED)] == ([] if message is None else [message])
 
 
 def test_a_prefix_that_scopes_bear_in_tokens_is_left_out() -> None:
