@@ -160,7 +160,7 @@ class RouteConfig(Section):
     )
 
     cors: CorsConfig | None = Field(
-        default=None, description="What pages of other origins may do here; preflights are then answered by the gateway."
+        default=None, description="What pages of other origins may do here; the gateway then answers preflights."
     )
 
     rate_limits: RateLimits = Field(
