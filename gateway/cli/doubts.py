@@ -68,7 +68,11 @@ def doubts(file: Path, examined: GatewayFile, environ: Mapping[str, str]) -> Dou
     grounds = lay(file, examined.config, environ)
     policy = Policy(grounds.table, grounds.issuers)
     proofs = prove(policy)
-    found = [*proofs.doubts, *never_granted(policy, {**_tested(grounds, examined), **_grants(grounds)}), *mode_doubts(policy, time.time())]
+    found = [
+        *proofs.doubts,
+        *never_granted(policy, {**_tested(grounds, examined), **_grants(grounds)}),
+        *mode_doubts(policy, time.time()),
+    ]
     return Doubts(tuple(_placed(found, examined)), proofs.unproven)
 
 

@@ -178,7 +178,11 @@ TESTED = {"two": Grants(frozenset({"jobs.read", "reports"}), by_tests=True)}
         ),
         ({"one", "two"}, "reports", None),
         ({"one", "two"}, "jobs.run", None),
-        ({"one", "two"}, "jobs.admin", "no role of one and no test with a token of two gives 'jobs.admin': give it to a role"),
+        (
+            {"one", "two"},
+            "jobs.admin",
+            "no role of one and no test with a token of two gives 'jobs.admin': give it to a role",
+        ),
         ({"one", "three"}, "x", None),
     ],
 )
