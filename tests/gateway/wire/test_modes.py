@@ -1,9 +1,14 @@
 """Modes over HTTP: in shadow nothing is refused for a rule, in grace some pass for a while, and all is recorded."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from gateway.prove.difference import Change, compare
+from gateway.prove.verdicts import Request, Verdict
+from gateway.prove.words import claims_at
 
 from .asked import OPAQUE, asking, http, says
 from .conftest import Start
@@ -13,6 +18,7 @@ from .raw_client import request
 from .raw_upstream import Play, RawUpstream, replies
 from .test_proofs import BOUND, jkt, proof
 from .test_websocket import HANDSHAKE, agreed, switch
+from .test_witnesses import policy
 
 IDENTITY = ("X-Client-Id", "X-Token-Subject", "X-Token-Scopes", "X-Token-Issuer")
 SHADOW: dict[str, Any] = {"id": "run", "path": "/jobs/{job}", "scopes": ["jobs.run"], "upstream": "api"} | {
@@ -312,3 +318,37 @@ async def test_the_warning_is_given_though_the_upstream_fails(start: Start) -> N
     gate = await start(routes=[GRACE], upstream={"url": "http://127.0.0.1:1"})
     answer = await gate.ask(request("GET /jobs/7", authorization(of())))
     assert (answer.status, answer["Warning"][:3]) == (502, "299")
+
+
+async def test_what_would_be_refused_anyway_counts_against_no_rate(start: Start) -> None:
+    once = {"rate_limits": [{"limit": "1/hour", "by": "client"}]}
+    gate = await start(routes=[SHADOW | OF_MAIN | once])
+    for scope in ("admin", "admin", "jobs.run", "jobs.run"):
+        assert await ask(gate, authorization(of(scope=scope))) == (200, None)
+    reasons = [record["would_deny"] for record in await gate.records(4)]
+    assert reasons == ["scope_insufficient", "scope_insufficient", None, "rate_limited"]
+
+
+async def test_every_witness_of_a_grace_is_answered_as_it_says_when_it_says(start: Start, tmp_path: Path) -> None:
+    longer = GRACE | {"mode": "grace until 2027-03-01", "grace_clients": {"main": ["nightly-batch", "old"]}}
+    plain = {key: value for key, value in GRACE.items() if key not in {"mode", "grace_clients"}}
+    found = compare(policy([plain]), policy([GRACE])), compare(policy([GRACE]), policy([longer]))
+    gates = [
+        await start(routes=[route], access_log=str(tmp_path / f"{index}.jsonl"))
+        for index, route in enumerate((plain, GRACE, longer))
+    ]
+    for index, difference in enumerate(found):
+        assert difference.unproven == ()
+        assert {finding.change for finding in difference.findings} == {Change.ALLOWED}
+        for finding in difference.findings:
+            for gate, said in zip(gates[index : index + 2], (finding.before, finding.after), strict=True):
+                await answers_at(gate, finding.witness, said)
+
+
+async def answers_at(gate: Gate, witness: Request, said: Verdict) -> None:
+    caller = witness.caller
+    gate.clock.now = caller.at
+    token = mint(claims_at(caller, caller.at))
+    answer = await gate.ask(request(f"{witness.method} {witness.target}", authorization(token)))
+    assert answer.status == (200 if said.allowed else 403)
+    assert bool(answer.all("Warning")) is (said.would_deny is not None)
