@@ -18,6 +18,7 @@ from gateway.prove.proofs import Doubt, prove
 from gateway.prove.telling import doubt_as_json
 from gateway.prove.verdicts import Policy
 from gateway.rule_tests.cases import Cases, resolve
+from gateway.rule_tests.reading import file_beside, read_cases
 from gateway.tokens.verify import issuer_of
 
 _PLAIN: Final = {"%": "%25", "\r": "%0D", "\n": "%0A"}
@@ -70,7 +71,7 @@ def doubts(file: Path, examined: GatewayFile, environ: Mapping[str, str]) -> Dou
     proofs = prove(policy)
     found = [
         *proofs.doubts,
-        *never_granted(policy, {**_tested(grounds, examined), **_grants(grounds)}),
+        *never_granted(policy, {**_tested(grounds, _cases(file, examined, environ)), **_grants(grounds)}),
         *mode_doubts(policy, time.time()),
     ]
     return Doubts(tuple(_placed(found, examined)), proofs.unproven)
@@ -84,11 +85,17 @@ def annotation(level: str, place: ConfigError, title: str) -> str:
     return f"::{level} {properties}::{_escaped(key + place.message, _PLAIN)}"
 
 
-def _tested(grounds: Grounds, examined: GatewayFile) -> dict[str, Grants]:
-    """What the tokens of the file's own cases carry, by issuer: all that is known of one whose roles are not."""
-    cases, _ = resolve(Cases(examined.document, examined.config.tests), grounds)
+def _cases(file: Path, examined: GatewayFile, environ: Mapping[str, str]) -> list[Cases]:
+    """Those of the file itself, and of the file of cases beside it; what is wrong with that one, `test` tells."""
+    beside = file_beside(file)
+    read = read_cases(beside, environ) if beside.exists() else None
+    return [Cases(examined.document, examined.config.tests), *([read] if isinstance(read, Cases) else [])]
+
+
+def _tested(grounds: Grounds, gathered: list[Cases]) -> dict[str, Grants]:
+    """What the tokens of cases carry, by issuer: all that is known of one whose roles are not."""
     found: dict[str, set[str]] = {}
-    for case in cases:
+    for case in (case for cases in gathered for case in resolve(cases, grounds)[0]):
         payload = json.loads(json.dumps(case.claims or {}))
         issuer = issuer_of(payload, grounds.by_iss)
         if issuer is not None:

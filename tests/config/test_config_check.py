@@ -194,6 +194,15 @@ def test_scopes_of_an_issuer_whose_roles_are_elsewhere_are_known_by_tests_if_the
     )
 
 
+@pytest.mark.parametrize(("text", "code"), [(CASES, 1), ("tests: [x]", 0), ("tests: [GET /x  none -> deny]", 0)])
+def test_the_file_of_tests_beside_it_counts_if_it_can_be_read(tmp_path: Path, text: str, code: int) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(REMOTE, encoding="utf-8")
+    (tmp_path / "gateway.tests.yaml").write_text(text, encoding="utf-8")
+    outcome = run(file, "--strict")
+    assert (outcome.exit_code, "gives 'jobs.raed': did you mean" in outcome.stdout) == (code, code == 1)
+
+
 def test_strict_makes_doubts_count(config: Path) -> None:
     assert run(config, "--strict").exit_code == 0
     config.write_text(config.read_text(encoding="utf-8") + OVERLAP, encoding="utf-8")
