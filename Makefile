@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 INTEROP := tests/interop/node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test processes slow fuzz coverage check format schema interop bench bench-issuer bench-growth bench-kids bench-tokens profile clean
+.PHONY: help install demo test processes slow fuzz coverage check format schema interop bench bench-issuer bench-growth bench-kids bench-rules bench-tokens profile clean
 
 help: ## show these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ bench-growth: $(INSTALLED) ## large bodies, fixed rate, memory, and what grows w
 
 bench-kids: $(INSTALLED) ## good tokens beside a flood of invented key ids
 	$(BIN)/python -m bench.kids $(BENCH)
+
+bench-rules: $(INSTALLED) ## what 1,000 routes cost a request beside 10, and scopegate check
+	$(BIN)/python -m bench.rules $(BENCH)
 
 bench-tokens: $(INSTALLED) ## what a token costs, by algorithm and kind
 	$(BIN)/python -m bench.tokens
