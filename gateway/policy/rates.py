@@ -23,6 +23,9 @@ UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 CHECK = "rate limit"
 
+_ROUNDING = 1e-6
+"""Seconds, more than what calculating with them loses."""
+
 _SITE_BITS = 64
 """Of an IPv6 address: within them one customer has as many addresses as he likes (RFC 6177 §2)."""
 
@@ -60,23 +63,19 @@ class Counted(NamedTuple):
     within: int
     elapsed: float
 
-    def weighted(self, seconds: int) -> float:
-        """How many count, of windows that last so many seconds."""
-        return self.before * (1 - self.elapsed / seconds) + self.within
-
     def has_room(self, limit: int, seconds: int) -> bool:
-        """Whether one more keeps the limit."""
-        return self.weighted(seconds) < limit
+        """Whether one more keeps the limit, in windows that last so many seconds."""
+        return self.before * (seconds - self.elapsed) < (limit - self.within) * seconds
 
     def retry_after(self, limit: int, seconds: int) -> int:
         """Whole seconds after which there is room for one more, if nobody else takes it; 0 where there is room now."""
         if self.has_room(limit, seconds):
             return 0
         if self.within < limit:
-            wait = seconds * (1 - (limit - self.within) / self.before) - self.elapsed
+            wait = seconds * (self.before - limit + self.within) / self.before - self.elapsed
         else:
-            wait = seconds - self.elapsed + seconds * (1 - limit / self.within)
-        return floor(wait) + 1
+            wait = seconds - self.elapsed + seconds * (self.within - limit) / self.within
+        return floor(max(wait, 0.0) + _ROUNDING) + 1
 
 
 @lru_cache(maxsize=4096)

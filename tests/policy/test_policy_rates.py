@@ -1,7 +1,7 @@
 """How often one caller may call, and when there is room again."""
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from gateway.policy.denial import Reason, refuse
 from gateway.policy.rates import Counted, RateLimit, exceeded, site
@@ -45,6 +45,8 @@ def test_the_window_before_counts_by_the_share_of_it_that_is_not_over(
     assert counted.retry_after(10, 60) == wait
 
 
+@example(limit=1, seconds=1, before=1.0, within=0.0, share=1e-117)
+@settings(max_examples=300)
 @given(
     limit=st.integers(1, 10_000_000),
     seconds=st.integers(1, 31 * 86400),
