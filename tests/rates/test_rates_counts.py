@@ -133,6 +133,13 @@ def test_the_table_is_bounded_and_who_used_most_of_a_limit_is_not_forgotten(
     view.close()
 
 
+def test_a_caller_is_found_only_where_an_entry_begins(counting: RateCounts) -> None:
+    digest, start = counting._place("a")
+    counting._table[start + 8 : start + 8 + len(digest)] = digest
+    assert counting.counted("a", 60)[:2] == (0, 0)
+    assert taken(counting, "a", 5) == 3
+
+
 def test_the_room_for_callers_is_as_documented() -> None:
     assert BUCKETS * SLOTS == 131_072
     assert SIZE < 5 << 20
