@@ -169,9 +169,7 @@ def _placed(caller: Caller, origin: str) -> tuple[tuple[bytes, ...], tuple[tuple
     return (), ((b"Cookie", cookie), (b"Origin", origin.encode()))
 
 
-def _outcome(
-    policy: Policy, route: Route, head: RequestHead, request: Request
-) -> tuple[Allow | Denial, Claims | None]:
+def _outcome(policy: Policy, route: Route, head: RequestHead, request: Request) -> tuple[Allow | Denial, Claims | None]:
     """The decision, and the claims of the token that is good."""
     rule = route.rule
     caller = request.caller
