@@ -64,12 +64,12 @@ class Gate:
     reads_all: bool = True
     stopped: bool = False
 
-    def connect(self, *, limit: int = 1 << 20) -> RawClient:
-        return RawClient(self.gateway.port, self.answers, limit)
+    def connect(self, *, limit: int = 1 << 20, address: str = "127.0.0.1") -> RawClient:
+        return RawClient(self.gateway.port, self.answers, limit, address)
 
-    async def ask(self, data: bytes) -> Answer:
-        """One request on a connection of its own."""
-        async with self.connect() as client:
+    async def ask(self, data: bytes, address: str = "127.0.0.1") -> Answer:
+        """One request on a connection of its own, from an address of this machine."""
+        async with self.connect(address=address) as client:
             return await client.ask(data)
 
     def bearer(self, token: str | None = None, /, **changes: Any) -> str:

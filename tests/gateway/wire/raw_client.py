@@ -33,14 +33,17 @@ class Answer:
 
 @dataclass
 class RawClient:
-    """One connection."""
+    """One connection, from an address of this machine."""
 
     port: int
     seen: list[Answer] = field(default_factory=list)
     limit: int = 1 << 20
+    address: str = "127.0.0.1"
 
     async def __aenter__(self) -> Self:
-        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port, limit=self.limit)
+        self.reader, self.writer = await asyncio.open_connection(
+            "127.0.0.1", self.port, limit=self.limit, local_addr=(self.address, 0)
+        )
         return self
 
     async def __aexit__(

@@ -1,25 +1,36 @@
-"""A witness does what it claims when it is sent: to a gateway with the old rules, and to one with the new."""
+"""A witness does what it claims when it is sent: to a gateway with the old rules, and to one with the new.
+
+It is sent at its time, by the gateway's clock; and from its address: one of this machine, or as a trusted proxy tells.
+"""
 
 import json
+import random
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from gateway import build
 from gateway.config.gateway_file import GatewayConfig, parse
 from gateway.policy.routes import RouteTable
-from gateway.prove.difference import Change, compare
+from gateway.prove.difference import Change, Difference, compare
 from gateway.prove.proofs import Kind, prove
 from gateway.prove.replay import Replayed, replay
-from gateway.prove.verdicts import Policy, Request, Verdict, verdict
+from gateway.prove.verdicts import NOW as ANY_TIME, Policy, Request, Verdict, verdict
 from gateway.prove.words import claims_at
 
 from .conftest import Start
 from .gate import Gate, configuration
 from .minting import NOW, authorization, mint, rsa_key
-from .raw_client import request
+from .raw_client import Answer, request
 
 NOWHERE = Path("/nowhere")
-USUAL: dict[str, Any] = {"scopes": ["read"], "upstream": "api"}
+TO_API = {"upstream": "api"}
+USUAL: dict[str, Any] = {"scopes": ["read"]} | TO_API
+PROXY = "127.0.0.1"
+BEHIND: dict[str, Any] = {"trusted_proxies": [f"{PROXY}/32"]}
+"""What comes from there is believed about its client's address."""
 OLD = [
     USUAL | {"id": "number", "path": "/jobs/{job:int}", "methods": ["GET"]},
     USUAL | {"id": "named", "path": "/jobs/{name:[a-z]+}", "methods": ["GET"], "scopes": {"any": ["read", "run"]}},
@@ -32,6 +43,9 @@ OLD = [
     {"id": "open", "path": "/open", "public": True, "upstream": "api"},
     USUAL | {"id": "told", "path": "/told", "fields": {"X-Version": "2", "X-Beta": False}},
     USUAL | {"id": "apart", "path": "/told", "fields": {"X-Beta": "on"}, "scopes": ["write"]},
+    USUAL | {"id": "near", "path": "/near", "networks": ["127.0.0.0/30", "2001:db8::/64"]},
+    USUAL | {"id": "office", "path": "/office", "hours": {"times": ["08:00-18:00"], "days": ["mon", "tue"]}},
+    {"id": "lobby", "path": "/lobby", "public": True, "networks": ["10.0.0.0/8"], "hours": "22:00-06:00"} | TO_API,
     USUAL | {"id": "tried", "path": "/tried", "mode": "shadow"},
     USUAL | {"id": "eased", "path": "/eased"},
 ]
@@ -47,6 +61,9 @@ CHANGES: dict[str, dict[str, Any]] = {
     "open": {"public": False, "scopes": ["read"]},
     "told": {"fields": {"X-Version": ["2", "3"]}},
     "apart": {"fields": {"X-Beta": True}, "scopes": ["write"]},
+    "near": {"networks": ["127.0.0.0/29", "2001:db8::/65"]},
+    "office": {"hours": {"times": ["08:00-17:00"], "days": ["mon", "tue", "wed"]}},
+    "lobby": {"networks": ["10.0.0.0/9", "192.0.2.0/24"], "hours": "23:00-07:00"},
     "tried": {"mode": "enforce"},
     "eased": {"mode": "shadow"},
 }
@@ -54,10 +71,20 @@ NEW = [route | CHANGES[route["id"]] for route in OLD]
 
 
 def policy(routes: list[dict[str, Any]]) -> Policy:
-    config = parse(configuration(9, routes=routes), "gateway.yaml", {})
+    config = parse(configuration(9, routes=routes, **BEHIND), "gateway.yaml", {})
     assert isinstance(config, GatewayConfig), "\n".join(map(str, config))
     plan = build.plan(config, NOWHERE, "test")
     return Policy(RouteTable(plan.routes), tuple(issuer.terms for issuer in plan.issuers.values()))
+
+
+def moment(witness: Request) -> float:
+    """When it is sent: at its time, or at any where it has none."""
+    return NOW if witness.caller.at == ANY_TIME else witness.caller.at
+
+
+def is_here(address: str) -> bool:
+    """Whether a connection can come from there."""
+    return ip_address(address) in ip_network("127.0.0.0/8") and address != "127.0.0.0"
 
 
 def sent(witness: Request) -> bytes:
@@ -65,7 +92,7 @@ def sent(witness: Request) -> bytes:
     caller, fields = witness.caller, []
     if caller.payload is not None:
         other = caller.payload["iss"] != "https://issuer.example"
-        token = mint(claims_at(caller, NOW), key=rsa_key("other") if other else None)
+        token = mint(claims_at(caller, moment(witness)), key=rsa_key("other") if other else None)
         if caller.place is None:
             fields = [authorization(token)]
         elif caller.place.kind == "header":
@@ -73,11 +100,19 @@ def sent(witness: Request) -> bytes:
         else:
             fields = [f"Cookie: {caller.place.name}={token}", f"Origin: http://{witness.host}"]
     fields += [f"{name}: {value}" for name, value in witness.fields]
+    if caller.address and not is_here(caller.address):
+        fields.append(f"X-Forwarded-For: {caller.address}")
     return request(f"{witness.method} {witness.target}", *fields, host=f"Host: {witness.host}")
 
 
+async def ask(gate: Gate, witness: Request) -> Answer:
+    gate.clock.now = moment(witness)
+    address = witness.caller.address
+    return await gate.ask(sent(witness), address if address and is_here(address) else PROXY)
+
+
 async def answers_as(gate: Gate, witness: Request, said: Verdict) -> None:
-    answer = await gate.ask(sent(witness))
+    answer = await ask(gate, witness)
     assert (answer.status == 200) is said.allowed, (witness, said, answer)
     if not said.allowed:
         assert json.loads(answer.body)["reason"] == str(said), (witness, answer)
@@ -89,22 +124,36 @@ async def test_every_witness_of_a_difference_is_answered_as_it_says(start: Start
     told = {route.id for finding in found.findings for route in (finding.before.route, finding.after.route) if route}
     assert told == set(CHANGES)
     assert {finding.change for finding in found.findings} == {Change.ALLOWED, Change.REFUSED}
-    old, new = await start(routes=OLD), await start(routes=NEW, access_log=str(tmp_path / "new.jsonl"))
+    await answer_as(start, tmp_path, OLD, NEW)
+
+
+async def answer_as(
+    start: Start, folder: Path, before: list[dict[str, Any]], after: list[dict[str, Any]]
+) -> Difference:
+    """Send each witness of a difference to both."""
+    found = compare(policy(before), policy(after))
+    old = await start(routes=before, access_log=str(folder / "old.jsonl"), **BEHIND)
+    new = await start(routes=after, access_log=str(folder / "new.jsonl"), **BEHIND)
     for finding in found.findings:
         await answers_as(old, finding.witness, finding.before)
         await answers_as(new, finding.witness, finding.after)
+    return found
 
 
 async def test_what_a_gateway_recorded_comes_out_the_same_under_its_own_rules(start: Start) -> None:
     found = compare(policy(NEW), policy(OLD))
-    old = await start(routes=OLD)
+    old = await start(routes=OLD, **BEHIND)
     for finding in found.findings:
         await answers_as(old, finding.witness, finding.after)
     records = await old.records(len(found.findings))
-    outcomes = [replay(policy(OLD), record, NOW).replayed for record in records]
+    moments = [moment(finding.witness) for finding in found.findings]
+    outcomes = [replay(policy(OLD), record, at).replayed for record, at in zip(records, moments, strict=True)]
     assert set(outcomes) <= {Replayed.SAME, Replayed.UNCLEAR}
     assert Replayed.SAME in outcomes
 
+
+ABOUT_ROUTES = {Kind.UNREACHABLE, Kind.OPEN_METHODS}
+"""Of which a witness shows where it goes, and not who may send it."""
 
 WITHOUT_A_WITNESS = {Kind.UNREACHABLE, Kind.NEVER_GRANTED, Kind.SHADOW, Kind.GRACE_OVER}
 DOUBTFUL = [
@@ -116,15 +165,75 @@ DOUBTFUL = [
     USUAL | {"id": "admin", "path": "/admin/{rest...}"},
     USUAL | {"id": "version", "path": "/v", "methods": ["GET"], "fields": {"X-Version": "2"}},
     USUAL | {"id": "beta", "path": "/v", "methods": ["GET"], "fields": {"X-Beta": True}, "scopes": ["beta"]},
+    USUAL | {"id": "day", "path": "/{x}/n", "methods": ["GET"], "hours": "08:00-18:00"},
+    USUAL | {"id": "inside", "path": "/n/{y}", "methods": ["GET"], "networks": ["127.0.0.8/30"]},
 ]
 
 
 async def test_every_witness_of_a_doubt_is_answered_as_it_says(start: Start) -> None:
     found = prove(policy(DOUBTFUL))
     assert {doubt.kind for doubt in found.doubts} == {*Kind} - WITHOUT_A_WITNESS
-    gate = await start(routes=DOUBTFUL)
+    gate = await start(routes=DOUBTFUL, **BEHIND)
     for doubt in found.doubts:
         assert doubt.witness is not None
         await answers_as(gate, doubt.witness, verdict(policy(DOUBTFUL), doubt.witness))
         if doubt.kind in {Kind.PUBLIC_BELOW, Kind.READ_OTHERWISE}:
             assert verdict(policy(DOUBTFUL), doubt.witness).allowed
+
+
+DEMANDS: dict[str, list[Any]] = {
+    "methods": [["GET"], ["GET", "POST"], ["POST"]],
+    "host": ["a.example", "*.a.example", ["b.example", "a.example"]],
+    "fields": [{"X-V": "1"}, {"X-V": ["1", "2"]}, {"X-V": False, "X-D": True}, {"X-D": True}],
+    "networks": [["127.0.0.0/29"], ["127.0.0.4/30", "10.0.0.0/8"], ["2001:db8::/32"]],
+    "hours": ["08:00-18:00", {"times": ["22:00-06:00", "12:00-13:00"], "days": ["mon", "fri"]}],
+    "scopes": [["a"], ["a", "b"], {"any": ["a", "b"]}, {"any": ["b", {"all": ["a", "c"]}]}],
+    "scope_match": ["hierarchic", "wildcard"],
+    "issuers": [["main"], ["other"], ["main", "other"]],
+    "clients": [{"main": ["me"]}, {"main": ["me", "you"]}],
+    "claims": [{"tenant": "x"}, {"tenant": ["x", "y"], "level": 1}],
+    "acr": [["gold"], ["gold", "silver"]],
+    "max_age": ["1h", "2h"],
+    "token_from": [{"header": "X-Api-Token"}, {"cookie": "tok"}],
+    "allow_in_path": [["path_parameters"], ["encoded_slash", "empty_segments"]],
+}
+PATHS = ["/a", "/{x}", "/a/{x:int}", "/{x}/b", "/a/{rest...}", "/{x:[a-c]+}/b", "/"]
+
+
+def any_route(dice: random.Random, name: str) -> dict[str, Any]:
+    """A route with some demands of every kind."""
+    demands = {key: dice.choice(values) for key, values in DEMANDS.items() if dice.random() < 0.25}
+    route = USUAL | {"id": name, "path": dice.choice(PATHS)} | demands
+    if dice.random() < 0.2:
+        of_tokens = {"scopes", "scope_match", "issuers", "clients", "claims", "acr", "max_age", "token_from"}
+        route = {key: value for key, value in route.items() if key not in of_tokens} | {"public": True}
+    elif "main" not in route.get("issuers", ["main"]):
+        route.pop("clients", None)
+    return route
+
+
+def any_table(dice: random.Random, routes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Most of these routes, some of them others, in any order; without those that would never match."""
+    found: list[dict[str, Any]] = []
+    for route in dice.sample(routes, len(routes)):
+        added = [*found, any_route(dice, route["id"]) if dice.random() < 0.4 else route]
+        if isinstance(parse(configuration(9, routes=added), "gateway.yaml", {}), GatewayConfig):
+            found = added
+    return found
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_every_witness_about_any_two_tables_is_answered_as_it_says(
+    start: Start, tmp_path: Path, seed: int
+) -> None:
+    dice = random.Random(seed)
+    routes = [any_route(dice, f"r{number}") for number in range(7)]
+    before, after = any_table(dice, routes), any_table(dice, routes)
+    assert (await answer_as(start, tmp_path, before, after)).findings
+    gate = await start(routes=after, access_log=str(tmp_path / "doubts.jsonl"), **BEHIND)
+    told = [(doubt.kind, doubt.witness) for doubt in prove(policy(after)).doubts if doubt.witness is not None]
+    said = [verdict(policy(after), witness) for _, witness in told]
+    for (kind, witness), each in zip(told, said, strict=True):
+        await (ask(gate, witness) if kind in ABOUT_ROUTES else answers_as(gate, witness, each))
+    records = await gate.records(len(told))
+    assert [record["route"] for record in records] == [each.route and each.route.id for each in said]
