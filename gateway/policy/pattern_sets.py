@@ -7,6 +7,7 @@ remembered takes as long as it takes each pattern alone, and when too much is re
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from gateway.policy.patterns import START, Pattern
@@ -65,6 +66,14 @@ class PatternSet:
         self._memory = memory
         memory.sets.append(self)
         self.forget()
+
+    @classmethod
+    def of(cls, patterns: Iterable[Pattern]) -> PatternSet:
+        """A set that remembers for itself alone."""
+        found = cls(Memory())
+        for pattern in patterns:
+            found.number(pattern)
+        return found
 
     def number(self, pattern: Pattern) -> int:
         """The number of a pattern, which joins the set if it is new."""

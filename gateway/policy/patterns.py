@@ -33,11 +33,16 @@ class Pattern:
         source: the expression.
         steps: for each state, to which state a character leads; from every state there is a way to an end.
         ends: states in which a text may end; 0, in which every text begins, is none of them.
+        shortest: a text that it takes, none shorter.
     """
 
     source: str
     steps: tuple[Mapping[str, int], ...] = field(compare=False, repr=False)
     ends: frozenset[int] = field(compare=False, repr=False)
+    shortest: str = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shortest", self.common(self) or "")
 
     def fits(self, text: str) -> bool:
         """Whether it takes a text."""
@@ -51,6 +56,8 @@ class Pattern:
 
     def includes(self, other: Pattern) -> bool:
         """Whether it takes every text that the other one takes."""
+        if not self.fits(other.shortest):
+            return False
         seen = {(START, START)}
         waiting = [(START, START)]
         while waiting:
@@ -83,7 +90,7 @@ class Pattern:
         return None
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def compiled(source: str) -> Pattern:
     """The automaton of an expression, or of a type's name.
 

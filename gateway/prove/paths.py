@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from gateway.policy.paths import Oddity
+from gateway.policy.pattern_sets import PatternSet
 from gateway.policy.patterns import Pattern
 from gateway.policy.routes import Literal, Rest, Segment, parse_template
 from gateway.prove.segments import TooManyKindsError, texts
@@ -23,13 +24,14 @@ _ODD = {Oddity.PATH_PARAMETERS: ";x", Oddity.ENCODED_SLASH: "%2Fx"}
 class _Place:
     """A place in the tree of templates: whether one ends here or takes the rest, and where segments lead."""
 
-    __slots__ = ("ends", "literals", "rest", "typed", "variable")
+    __slots__ = ("ends", "literals", "patterns", "rest", "typed", "variable")
 
     def __init__(self) -> None:
         self.ends = False
         self.rest = False
         self.literals: dict[str, _Place] = {}
         self.typed: dict[Pattern, _Place] = {}
+        self.patterns: PatternSet | None = None
         self.variable: _Place | None = None
 
     def add(self, segments: tuple[Segment, ...]) -> None:
@@ -53,9 +55,10 @@ class _Place:
             yield self.literals[text]
         if text and self.variable is not None:
             yield self.variable
-        for pattern, place in self.typed.items():
-            if pattern.fits(text):
-                yield place
+        if self.typed:
+            self.patterns = self.patterns or PatternSet.of(self.typed)
+            places = tuple(self.typed.values())
+            yield from (places[number] for number in self.patterns.fitting(text))
 
 
 class _Reached(NamedTuple):

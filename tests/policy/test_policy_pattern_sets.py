@@ -86,7 +86,7 @@ def test_a_text_is_walked_once_however_many_patterns_there_are(count: int) -> No
 
 
 def test_what_no_pattern_takes_ends_the_walk_at_once() -> None:
-    patterns = set_of(Memory(), *SOURCES)
+    patterns = PatternSet.of(map(compiled, SOURCES))
     assert calls_of("_step", patterns, "x" * 5000) == 1
     assert calls_of("_step", patterns, "x" * 5000) == 0
 
