@@ -231,11 +231,15 @@ class Exchange:
 
     def refuse(self, denial: Denial) -> None:
         """Answer with a refusal."""
+        self._take_denial(denial)
+        metadata = self.rules.metadata
+        self._answer(refuse(denial, self.rules.realm, self.request_id, None if metadata is None else metadata.address))
+
+    def _take_denial(self, denial: Denial) -> None:
+        """What is refused was not let pass, whatever came before."""
         self.denial = denial
         if denial.keeps_out:
             self.would_deny, self.warning = None, b""
-        metadata = self.rules.metadata
-        self._answer(refuse(denial, self.rules.realm, self.request_id, None if metadata is None else metadata.address))
 
     def answer_preflight(self, preflight: Preflight) -> None:
         """Tell a browser whether a page may send what it asks about; no mode of the route changes the answer."""
@@ -285,7 +289,7 @@ class Exchange:
         if self.status == 0:
             self.refuse(denial)
             return
-        self.denial = denial
+        self._take_denial(denial)
         if self._answer_sent:
             self._must_close = True
             self._finish()

@@ -146,8 +146,15 @@ def _decided(
     known = _known_part(rule)
     outcome = decide(known, evidence._replace(claims=claims))
     if isinstance(outcome, Allow) and (known != rule or _reason(record) == Reason.PROOF_INVALID):
-        return None
+        again = decide(rule, evidence._replace(claims=claims))
+        return (again, claims) if isinstance(again, Denial) and _is_told(again, record) else None
     return outcome, claims
+
+
+def _is_told(denial: Denial, record: Mapping[str, Any]) -> bool:
+    """Whether the record says that this very demand was not met: what was found then is found again."""
+    told = _text(record, "detail").startswith(f"{denial.check}: expected {denial.expected}, found ")
+    return told and denial.reason == _reason(record)
 
 
 def _known_part(rule: Rule) -> Rule:

@@ -29,6 +29,11 @@ CALLED = {
 }
 SHADOW = Mode("shadow")
 REFUSED = CALLED | {"decision": "deny", "reason": "scope_insufficient"}
+UNPROVEN = CALLED | {"would_deny": "proof_invalid", "detail": "require_proof: expected dpop, found none"}
+OTHER_TENANT = CALLED | {
+    "would_deny": "claim_condition_failed",
+    "detail": "conditions: expected tenant x, found tenant y",
+}
 NOBODY: dict[str, Any] = {"issuer": None, "client_id": None, "scopes_granted": []}
 
 
@@ -86,6 +91,13 @@ def judged(record: dict[str, Any], **demands: Any) -> Replayed:
         (CALLED | {"would_deny": "proof_invalid"}, {}, Replayed.UNCLEAR),
         (CALLED | {"would_deny": "proof_invalid"}, {"mode": SHADOW}, Replayed.SAME),
         (CALLED | {"would_deny": "rate_limited"}, {}, Replayed.LEFT_OUT),
+        (UNPROVEN, {"require_proof": "dpop"}, Replayed.REFUSED),
+        (UNPROVEN, {"require_proof": "mtls"}, Replayed.UNCLEAR),
+        (UNPROVEN, {"require_proof": "dpop", "mode": SHADOW}, Replayed.SAME),
+        (UNPROVEN | {"would_deny": None}, {"require_proof": "dpop"}, Replayed.UNCLEAR),
+        (OTHER_TENANT, {"conditions": (ClaimCondition("tenant", ("x",)),)}, Replayed.REFUSED),
+        (OTHER_TENANT, {"conditions": (ClaimCondition("tenant", ("x", "y")),)}, Replayed.UNCLEAR),
+        (OTHER_TENANT | {"decision": "deny", "reason": "claim_condition_failed"}, {"acr": ("gold",)}, Replayed.UNCLEAR),
         (CALLED | {"would_deny": True}, {"all_of": ("a",)}, Replayed.SAME),
         (REFUSED, {"all_of": ("b",), "mode": SHADOW}, Replayed.ALLOWED),
         (REFUSED | NOBODY | {"reason": "no_route"}, {"mode": SHADOW}, Replayed.ALLOWED),
