@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from gateway.policy.fields import FieldCondition, fields_include, fit
-from gateway.policy.hosts import hosts_include
+from gateway.policy.hosts import hosts_include, names_for
 from gateway.policy.patterns import Pattern, compiled
 from gateway.policy.routes import METHODS, Literal, Segment, Variable
 
@@ -88,9 +88,19 @@ class _Place:
     __slots__ = ("ends", "next", "typed")
 
     def __init__(self) -> None:
-        self.ends: list[tuple[int, Reach]] = []
+        self.ends: dict[str, list[tuple[int, Reach]]] = {}
         self.next: dict[str, _Place] = {}
         self.typed: dict[Pattern, _Place] = {}
+
+    def add(self, at: int, reach: Reach) -> None:
+        """A route that ends here, under each of its hosts."""
+        for host in reach.hosts or ("",):
+            self.ends.setdefault(host, []).append((at, reach))
+
+    def ending(self, host: str) -> Iterator[tuple[int, Reach]]:
+        """The routes that end here and may take all of a host; "" for all hosts."""
+        for name in dict.fromkeys(("", *names_for(host, len(host)))):
+            yield from self.ends.get(name, ())
 
     def child(self, step: _Step) -> _Place:
         if isinstance(step, Pattern):
@@ -110,13 +120,13 @@ class Reaches:
         place = self._root
         for segment in reach.segments:
             place = place.child(_step(segment))
-        place.ends.append((self._count, reach))
+        place.add(self._count, reach)
         self._count += 1
 
     def covering(self, reach: Reach) -> tuple[str, ...]:
         """Names of the routes that together take every path and method of this one; empty if something is left."""
         left, names = set(reach.methods), []
-        for _, earlier in _covering(self._root, reach.segments):
+        for _, earlier in _covering(self._root, reach.segments, next(iter(reach.hosts), "")):
             if left & earlier.methods and earlier.takes_all_of(reach):
                 names.append(earlier.name)
                 left -= earlier.methods
@@ -125,7 +135,9 @@ class Reaches:
     def first_taking(self, asked: Witness) -> str:
         """Name of the route that takes a request which some route takes."""
         segments = tuple(map(Literal, asked.path.split("/")[1:]))
-        return min((at, each.name) for at, each in _covering(self._root, segments) if asked.is_taken_by(each))[1]
+        return min(
+            (at, each.name) for at, each in _covering(self._root, segments, asked.host) if asked.is_taken_by(each)
+        )[1]
 
 
 def _step(segment: Segment) -> _Step:
@@ -136,18 +148,21 @@ def _step(segment: Segment) -> _Step:
     return _REST
 
 
-def _covering(place: _Place, segments: tuple[Segment, ...]) -> Iterator[tuple[int, Reach]]:
-    """The routes whose template fits every path that these segments fit, each with its place in the order."""
+def _covering(place: _Place, segments: tuple[Segment, ...], host: str) -> Iterator[tuple[int, Reach]]:
+    """The routes whose template fits every path that these segments fit, each with its place in the order.
+
+    Left out are those whose hosts do not take this one, so that routes for many hosts do not look at each other.
+    """
     if not segments:
-        yield from place.ends
+        yield from place.ending(host)
         return
     first, later = _step(segments[0]), segments[1:]
     if _REST in place.next:
-        yield from place.next[_REST].ends
+        yield from place.next[_REST].ending(host)
     if first == _REST:
         return
     for below in _steps_over(place, first):
-        yield from _covering(below, later)
+        yield from _covering(below, later, host)
 
 
 def _steps_over(place: _Place, step: _Step) -> Iterator[_Place]:
