@@ -352,8 +352,8 @@ class Exchange:
         to_come = self.client.has_body_to_come
         route = self.judgement.route
         upgrade = b"" if route is None or route.websocket is None else self._ask_for_websocket(received)
-        if received.chunked and route is not None and route.claim_fields:
-            self.client.keep_trailers_back(spellings(route.claim_fields))
+        if received.chunked and route is not None and (route.claim_fields or self.rules.table.looked_at):
+            self.client.keep_trailers_back(spellings(route.claim_fields) | self.rules.table.looked_at)
         connection.start(
             self,
             request_head(self, connection.host_line, upgrade),

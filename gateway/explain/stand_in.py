@@ -81,9 +81,10 @@ def _fitting(payload: Mapping[str, object], route: Route | None, grounds: Ground
 def _missing(
     payload: Mapping[str, object], issuer: TrustedIssuer, route: Route | None, grounds: Grounds, now: float
 ) -> dict[str, object]:
+    audiences = grounds.audiences(issuer.name, route)
     assumed = {
         "iss": issuer.issuer,
-        "aud": grounds.audiences(issuer.name, route)[0],
+        "aud": audiences[0] if route is not None or len(audiences) == 1 else list(audiences),
         "exp": int(now) + LIFETIME,
     }
     return {name: value for name, value in assumed.items() if name not in payload}

@@ -12,7 +12,7 @@ from functools import partial
 from typing import NamedTuple
 
 from gateway.policy.denial import Denial, Reason
-from gateway.policy.fields import field_values, fit
+from gateway.policy.fields import field_values, fit, spelling
 from gateway.policy.hosts import canonical_host, names_for
 from gateway.policy.model import RequestHead, Route
 from gateway.policy.paths import CanonicalTarget, canonical_target
@@ -235,6 +235,7 @@ class RouteTable:
     Attributes:
         routes: in the file's order.
         takes_preflights: whether one of them says something of the pages of other origins.
+        looked_at: the fields by which routes are told apart, as `fields.spelling` gives them.
     """
 
     def __init__(self, routes: Iterable[Route]) -> None:
@@ -249,6 +250,7 @@ class RouteTable:
             for root in roots:
                 _add(root, template, _Leaf(order, route))
         self._longest_host = max(map(len, self._by_host), default=0)
+        self.looked_at = frozenset(spelling(each.name) for route in self.routes for each in route.fields)
         self.takes_preflights = any(route.cors is not None for route in self.routes)
 
     def match(self, head: RequestHead) -> Route | Denial:

@@ -105,6 +105,20 @@ def test_the_audience_that_a_route_takes_is_told_and_assumed(
     assert "route audiences" not in facts(explained(file, "GET /all", {"scope": "read"}))
 
 
+def test_without_an_audience_all_routes_are_listed_that_some_audience_opens(tmp_path: Path) -> None:
+    issuers = {"main": {"issuer": "https://main.example", "audience": ["api", "batch"], "jwks_file": "keys.json"}}
+    routes: list[Route] = [
+        {"id": name, "path": f"/{name}", "clients": ["me"], "audiences": [name], "upstream": "api"}
+        for name in ("api", "batch")
+    ]
+    file = write(tmp_path, routes, issuers=issuers)
+    for claims, listed in (({}, ["api", "batch"]), ({"aud": "batch"}, ["batch"])):
+        told = CliRunner().invoke(
+            explain, ["--list", "-c", str(file), "--json", "--claims", "-"], json.dumps({"client_id": "me"} | claims)
+        )
+        assert [entry["route"] for entry in json.loads(told.stdout)] == listed
+
+
 CONDITIONAL: list[Route] = [
     {
         "id": "tenants",

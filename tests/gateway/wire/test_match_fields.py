@@ -76,6 +76,18 @@ async def test_a_field_that_the_upstream_may_read_otherwise_opens_nothing(
     assert [record["route"] for record in await gate.records(2)] == [None, "other"]
 
 
+async def test_what_routes_look_at_does_not_go_on_as_a_trailer(start: Start) -> None:
+    gate = await start(routes=ROUTES)
+    trailers = b"X-Version: 2\r\nx_beta: on\r\nX-Sum: 1\r\n"
+    body = b"3\r\nabc\r\n0\r\n" + trailers + b"\r\n"
+    announced = ("Transfer-Encoding: chunked", "Trailer: X-Version, x_beta, X-Sum")
+    async with gate.connect() as client:
+        assert await reason(client, request("POST /other", *announced, body=body)) == ""
+    (visit,) = gate.upstream.visits
+    assert await visit.read_body() == b"abc"
+    assert (visit.fields("Trailer"), visit.trailers) == (["x-sum"], [b"X-Sum: 1"])
+
+
 async def test_a_refusal_for_its_fields_names_them_to_the_operator_and_their_values_to_nobody(start: Start) -> None:
     gate = await start(routes=ROUTES)
     answer = await gate.ask(request("GET /jobs/7", "X-Version: a-private-value"))
