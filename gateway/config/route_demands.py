@@ -28,6 +28,9 @@ OF_THE_WAY = (
 )
 """Keys that say from where and when a request comes, and how it goes on."""
 
+BOUNDS = ("networks", "hours", "max_body", "rate_limits")
+"""Keys for whose sake a public route, too, refuses requests."""
+
 _NOTHING_SAID = "says neither scopes nor public: true: list the scopes that a token must carry, or write public: true"
 
 
@@ -58,7 +61,7 @@ def demand_faults(issuers: Mapping[str, Any], path: Path, route: Mapping[str, An
         yield (*path, "scope_match"), "has no effect without scopes: list some, or remove scope_match"
     for key in ("clients", "grace_clients"):
         yield from _clients(issuers, path, route, key)
-    yield from _grace(path, route, public=public)
+    yield from _mode(path, route, public=public)
     yield from _audiences(issuers, path, route)
     yield from _variables(path, route)
     if not public and "token_from" in route and route.get("require_proof") == "dpop":
@@ -78,8 +81,11 @@ def _clients(issuers: Mapping[str, Any], path: Path, route: Mapping[str, Any], k
             yield (*path, key, name), f"{name!r} is no issuer of this route: {nearest(name, taken, 'they')}"
 
 
-def _grace(path: Path, route: Mapping[str, Any], *, public: bool) -> Iterator[Fault]:
-    """Grace is for clients that are named, and they for a grace."""
+def _mode(path: Path, route: Mapping[str, Any], *, public: bool) -> Iterator[Fault]:
+    """Grace is for clients that are named, and they for a grace; shadow for a route that refuses something."""
+    if public and route.get("mode") == "shadow" and not any(route.get(key, []) != [] for key in BOUNDS):
+        remedy = f"remove mode, or demand one of {', '.join(BOUNDS)}"
+        yield (*path, "mode"), f"has no effect on a public route that refuses nothing: {remedy}"
     if not is_grace(route.get("mode")):
         if "grace_clients" in route and not public:
             remedy = "write mode: grace until DATE, or remove grace_clients"

@@ -17,7 +17,7 @@ from gateway.config.errors import ConfigError, Path
 from gateway.config.fields import Text, shown
 from gateway.config.inclusion import files_of, looked_at
 from gateway.config.reading import Document, Origin, part, paths_below, read_file
-from gateway.config.route_demands import OF_THE_WAY, OF_TOKENS, WHO, is_grace, is_true
+from gateway.config.route_demands import BOUNDS, OF_THE_WAY, OF_TOKENS, WHO, is_grace, is_true
 from gateway.policy.routes import Rest, parse_template
 
 MOST_INCLUDED = 1_000
@@ -200,11 +200,12 @@ def _single(document: Document, path: Path, common: _Common) -> _Single:
 def _left_without_effect(laid: Mapping[str, Origin], item: Mapping[str, Any]) -> list[str]:
     """Defaults that mean nothing beside the keys that the route now has."""
     in_grace = "mode" in laid and is_grace(laid["mode"].document.at(laid["mode"].path))
-    public = is_true(item.get("public"))
+    public = "public" in laid and is_true(laid["public"].document.at(laid["public"].path))
+    refuses = any(laid[key].document.at(laid[key].path) != [] for key in BOUNDS if key in laid)
     dropped = {
         "scope_match": "scopes" not in laid,
         "grace_clients": not in_grace,
-        "mode": in_grace and public,
+        "mode": public and (in_grace or not refuses),
     }
     return [key for key, is_dropped in dropped.items() if is_dropped and key not in item]
 

@@ -34,7 +34,8 @@ def mode(route: str) -> Mode:
         ("scopes: [x]", ENFORCE),
         ("scopes: [x], mode: enforce", ENFORCE),
         ("scopes: [x], mode: shadow", Mode("shadow")),
-        ("public: true, mode: shadow", Mode("shadow")),
+        ("public: true, mode: shadow, max_body: 0", Mode("shadow")),
+        ("public: true, mode: enforce", ENFORCE),
         (f"scopes: [x], {IN_GRACE}", Mode("grace", NEW_YEAR, frozenset({("main", "x")}))),
         (
             "scopes: [x], mode: grace until 2026-12-31T01:00:00+01:00, grace_clients: {main: [x, y]}",
@@ -53,6 +54,10 @@ def test_a_mode_is_read(route: str, expected: Mode) -> None:
 NO_MODE = "is no mode: write enforce, shadow, or grace until a date such as 2026-12-31"
 NO_GRACE = "write mode: grace until DATE, or remove grace_clients"
 NO_CLIENT = "remove grace_clients, or remove public: true"
+NOTHING_REFUSED = (
+    "has no effect on a public route that refuses nothing: "
+    "remove mode, or demand one of networks, hours, max_body, rate_limits"
+)
 NO_DATE = "is no date that can end the grace: write a date such as 2026-12-31, or 2026-12-31T18:00:00Z"
 
 
@@ -91,6 +96,8 @@ NO_DATE = "is no date that can end the grace: write a date such as 2026-12-31, o
             "scopes: [x], mode: grace until 2026-12-31, grace_clients: []",
             ["routes[0].grace_clients: must be a list of client ids, such as [nightly-batch], or one for each issuer"],
         ),
+        ("public: true, mode: shadow", [f"routes[0].mode: {NOTHING_REFUSED}"]),
+        ("public: true, mode: shadow, rate_limits: []", [f"routes[0].mode: {NOTHING_REFUSED}"]),
         (
             f"public: true, {IN_GRACE}",
             [
@@ -123,7 +130,11 @@ def test_where_several_issuers_are_taken_grace_says_whose_clients_it_means() -> 
     [
         ("scopes: [x], mode: shadow", "", "shadow"),
         ("scopes: [x], mode: shadow", "mode: enforce", "enforce"),
-        ("scopes: [x], mode: shadow", "public: true", "shadow"),
+        ("scopes: [x], mode: shadow", "public: true", "enforce"),
+        ("scopes: [x], mode: shadow", "public: true, max_body: 1KiB", "shadow"),
+        ("max_body: 1KiB, mode: shadow", "public: true", "shadow"),
+        ("public: true, mode: shadow", "", "enforce"),
+        ("public: true, mode: shadow", "scopes: [x]", "shadow"),
         ("mode: shadow", "deny: true", "enforce"),
         (f"scopes: [x], {IN_GRACE}", "", "grace"),
         (f"scopes: [x], {IN_GRACE}", "mode: shadow", "shadow"),
