@@ -16,6 +16,7 @@ from .gate import Gate
 from .minting import NOW, OTHER_ISSUER, authorization, claims, ec_key, mint, rsa_key
 from .raw_client import request
 from .raw_upstream import Play, RawUpstream, replies
+from .test_early_answers import early
 from .test_proofs import BOUND, jkt, proof
 from .test_websocket import HANDSHAKE, agreed, switch
 from .test_witnesses import policy
@@ -352,3 +353,20 @@ async def answers_at(gate: Gate, witness: Request, said: Verdict) -> None:
     answer = await gate.ask(request(f"{witness.method} {witness.target}", authorization(token)))
     assert answer.status == (200 if said.allowed else 403)
     assert bool(answer.all("Warning")) is (said.would_deny is not None)
+
+
+@pytest.mark.parametrize(("mode", "kept"), [(GRACE, None), (SHADOW, "scope_insufficient")])
+async def test_a_body_that_grows_too_large_behind_an_early_answer_is_a_refusal_in_grace_and_none_in_shadow(
+    start: Start, upstream: RawUpstream, mode: dict[str, Any], kept: str | None
+) -> None:
+    upstream.play = early(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    gate = await start(routes=[mode | {"max_body": 5}])
+    async with gate.connect() as client:
+        await client.send(
+            request("POST /jobs/7", authorization(of()), "Transfer-Encoding: chunked", body=b"5\r\nhello\r\n")
+        )
+        assert (await client.answer()).status == 200
+        await client.send(b"5\r\nworld\r\n0\r\n\r\n")
+        record = await gate.record()
+    decision = ("deny", "body_too_large") if kept is None else ("allow", None)
+    assert (record["decision"], record["reason"], record["would_deny"]) == (*decision, kept)
