@@ -1,6 +1,7 @@
 """Sets of patterns: what each takes alone, in one walk, within bounds."""
 
 import sys
+from string import ascii_lowercase
 from types import FrameType
 
 import pytest
@@ -78,8 +79,8 @@ def test_a_pattern_that_joins_later_is_looked_for_from_then_on() -> None:
 
 @pytest.mark.parametrize("count", [1, 500])
 def test_a_text_is_walked_once_however_many_patterns_there_are(count: int) -> None:
-    patterns = set_of(Memory(), *(f"[a-z]{{1,{20 + number % 10}}}{number}" for number in range(count)))
-    text = f"{'x' * 19}{count - 1}"
+    patterns = set_of(Memory(), *(f"[a-z]+{number}" for number in range(count)))
+    text = f"{ascii_lowercase}{count - 1}"
     assert calls_of("_step", patterns, text) == len(text)
     assert calls_of("_step", patterns, text) == 0
     assert patterns.fitting(text)[-1:] == (count - 1,)
