@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 from gateway.explain.judging import Findings
 from gateway.explain.words import shown
 from gateway.policy.denial import Denial
-from gateway.policy.fields import field_values, fields_fit, fit
+from gateway.policy.fields import fields_fit, fit, selector
 from gateway.policy.model import RequestHead, Route
 from gateway.policy.paths import canonical_target
 
@@ -81,7 +81,7 @@ def hosts_of_path(findings: Findings) -> list[str]:
 
 def fields_missed(route: Route, head: RequestHead) -> str:
     """Which fields a route takes that a request does not have, each with what was found."""
-    values = field_values(route.fields, head.fields)
+    values = selector((route.fields,)).values(head.fields)
     if isinstance(values, Denial):
         return values.detail
     missed = [each for each in route.fields if not fit([each], values)]

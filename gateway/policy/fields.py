@@ -14,6 +14,8 @@ from typing import NamedTuple
 from gateway.policy.denial import Denial, Reason, unmet
 from gateway.policy.printable import brief
 
+Field = tuple[bytes, bytes]
+
 _HINT = "Send each field once, and in its usual spelling."
 
 
@@ -54,40 +56,74 @@ def spelling(name: str) -> str:
     return name.lower().replace("_", "-").replace(".", "-")
 
 
-def field_values(
-    conditions: Iterable[FieldCondition], fields: Sequence[tuple[bytes, bytes]]
-) -> Mapping[str, str] | Denial:
-    """The values of the fields that conditions look at, by lower-case name.
+@lru_cache(maxsize=4096)
+def _spelling_of(name: bytes) -> str:
+    return spelling(name.decode("latin-1"))
+
+
+class FieldSelector:
+    """Of several lists of conditions, which is the first that a request's fields meet?
 
     Args:
-        conditions: of all routes in question.
-        fields: of a request.
-
-    Returns:
-        The values; or a Denial request_malformed where the upstream could read another one.
+        lists: one for each route, in the routes' order.
     """
-    carried: dict[str, list[tuple[str, str]]] = {}
-    for name, value in fields:
-        text = name.decode("latin-1")
-        carried.setdefault(spelling(text), []).append((text, value.decode("latin-1")))
-    values = {}
-    for condition in conditions:
-        found = carried.get(spelling(condition.name), [])
-        if len(found) > 1 or any(name.lower() != condition.name.lower() for name, _ in found):
-            return _ambiguous(condition, [name for name, _ in found])
-        values.update({condition.name.lower(): value for _, value in found})
-    return values
+
+    def __init__(self, lists: Sequence[Sequence[FieldCondition]]) -> None:
+        self._looked_at: dict[str, FieldCondition] = {}
+        self._spelt: dict[str, bytes | None] = {}
+        for condition in (condition for each in lists for condition in each):
+            key, lower = spelling(condition.name), condition.name.lower().encode()
+            self._looked_at.setdefault(key, condition)
+            # Where routes spell it in two ways, each is another spelling than one of them wants.
+            self._spelt[key] = lower if self._spelt.get(key, lower) == lower else None
+        self._lists = [[(each.name.lower(), frozenset(each.one_of), each.present) for each in one] for one in lists]
+
+    def first(self, fields: Sequence[Field]) -> int | Denial | None:
+        """The position of the first list of which all conditions hold; a Denial as below."""
+        values = self.values(fields)
+        if isinstance(values, Denial):
+            return values
+        for position, conditions in enumerate(self._lists):
+            for name, one_of, present in conditions:
+                value = values.get(name)
+                if (value is None) is present or (one_of and value not in one_of):
+                    break
+            else:
+                return position
+        return None
+
+    def values(self, fields: Sequence[Field]) -> Mapping[str, str] | Denial:
+        """The values of the fields that are looked at, by lower-case name.
+
+        Returns:
+            The values; or a Denial request_malformed where the upstream could read another one.
+        """
+        values: dict[str, str] = {}
+        for name, value in fields:
+            key = _spelling_of(name)
+            if key in self._spelt:
+                lower = name.lower()
+                text = lower.decode("latin-1")
+                if text in values or lower != self._spelt[key]:
+                    return _ambiguous(self._looked_at[key], [each for each, _ in fields if _spelling_of(each) == key])
+                values[text] = value.decode("latin-1")
+        return values
+
+
+@lru_cache(maxsize=1024)
+def selector(lists: tuple[tuple[FieldCondition, ...], ...]) -> FieldSelector:
+    """One that is kept: requests for one path meet the same routes."""
+    return FieldSelector(lists)
 
 
 def fit(conditions: Iterable[FieldCondition], values: Mapping[str, str]) -> bool:
-    """Whether all conditions hold."""
+    """Whether all conditions hold of values, which are by lower-case name."""
     return all(condition.holds(values.get(condition.name.lower())) for condition in conditions)
 
 
-def fields_fit(conditions: Sequence[FieldCondition], fields: Sequence[tuple[bytes, bytes]]) -> bool:
+def fields_fit(conditions: tuple[FieldCondition, ...], fields: Sequence[Field]) -> bool:
     """Whether a request has fields of which all conditions hold, and none can be read in another way."""
-    values = field_values(conditions, fields)
-    return not isinstance(values, Denial) and fit(conditions, values)
+    return not conditions or selector((conditions,)).first(fields) == 0
 
 
 def fields_include(conditions: Sequence[FieldCondition], others: Sequence[FieldCondition]) -> bool:
@@ -97,7 +133,7 @@ def fields_include(conditions: Sequence[FieldCondition], others: Sequence[FieldC
     )
 
 
-def _ambiguous(condition: FieldCondition, names: Sequence[str]) -> Denial:
+def _ambiguous(condition: FieldCondition, names: Sequence[bytes]) -> Denial:
     expected = f"{condition.name} once, in this spelling"
-    found = brief(", ".join(names), 80)
+    found = brief(b", ".join(names).decode("latin-1"), 80)
     return replace(unmet(Reason.REQUEST_MALFORMED, "fields", expected, found), hint=_HINT)

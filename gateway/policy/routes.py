@@ -12,7 +12,7 @@ from functools import partial
 from typing import NamedTuple
 
 from gateway.policy.denial import Denial, Reason
-from gateway.policy.fields import field_values, fit, spelling
+from gateway.policy.fields import selector, spelling
 from gateway.policy.hosts import canonical_host, names_for
 from gateway.policy.model import RequestHead, Route
 from gateway.policy.paths import CanonicalTarget, canonical_target
@@ -159,16 +159,16 @@ class _Node:
             best = variable.first_fitting(segments, at + 1, method, best)
         return best
 
-    def all_fitting(self, segments: list[str], at: int) -> Iterator[_Leaf]:
-        """Every leaf below this node whose path fits."""
+    def gather(self, segments: list[str], at: int, found: list[_Leaf]) -> None:
+        """Add every leaf below this node whose path fits."""
         if at == len(segments):
-            yield from self.ends.all
+            found += self.ends.all
             return
-        yield from self.rests.all
+        found += self.rests.all
         if (literal := self.literals.get(segments[at])) is not None:
-            yield from literal.all_fitting(segments, at + 1)
+            literal.gather(segments, at + 1, found)
         if self.variable is not None and segments[at]:
-            yield from self.variable.all_fitting(segments, at + 1)
+            self.variable.gather(segments, at + 1, found)
 
 
 class _TypedNode(_Node):
@@ -206,12 +206,12 @@ class _TypedNode(_Node):
             best = node.first_fitting(segments, at + 1, method, best)
         return best
 
-    def all_fitting(self, segments: list[str], at: int) -> Iterator[_Leaf]:
+    def gather(self, segments: list[str], at: int, found: list[_Leaf]) -> None:
         """As above."""
-        yield from super().all_fitting(segments, at)
+        super().gather(segments, at, found)
         if self.patterns is not None and at < len(segments):
             for number in self.patterns.fitting(segments[at]):
-                yield from self.typed[number].all_fitting(segments, at + 1)
+                self.typed[number].gather(segments, at + 1, found)
 
 
 def _earlier(leaf: _Leaf | None, best: _Leaf | None) -> _Leaf | None:
@@ -283,12 +283,11 @@ class RouteTable:
     def _by_fields(self, head: RequestHead) -> Route | Denial:
         """The first of the routes that take this host, path and method whose fields fit, too."""
         taking = [route for route in self.candidates(head.path, head.host) if head.method in route.methods]
-        values = field_values((each for route in taking for each in route.fields), head.fields)
-        if isinstance(values, Denial):
-            return values
-        for route in taking:
-            if fit(route.fields, values):
-                return route
+        first = selector(tuple([route.fields for route in taking])).first(head.fields)
+        if isinstance(first, Denial):
+            return first
+        if first is not None:
+            return taking[first]
         names = ", ".join(dict.fromkeys(each.name for route in taking for each in route.fields))
         return Denial(Reason.NO_ROUTE, f"no route takes this path with these fields: {names}")
 
@@ -300,12 +299,16 @@ class RouteTable:
             host: a Host field, which has to fit, too; None for any host.
         """
         roots = self._by_host.values() if host is None else self._roots_of(host)
-        segments = path.split("/")
-        leaves = {leaf.order: leaf.route for root in (self._root, *roots) for leaf in root.all_fitting(segments, 1)}
-        return tuple(route for _, route in sorted(leaves.items()))
+        segments, found = path.split("/"), list[_Leaf]()
+        for root in (self._root, *roots):
+            root.gather(segments, 1, found)
+        routes = {leaf.order: leaf.route for leaf in found}
+        return tuple([routes[order] for order in sorted(routes)])
 
     def _roots_of(self, host: str) -> Iterator[_Node]:
         """The trees of the routes that name the host of a Host field."""
+        if not self._by_host:
+            return
         for name in names_for(canonical_host(host), self._longest_host):
             if (root := self._by_host.get(name)) is not None:
                 yield root

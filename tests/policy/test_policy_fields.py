@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from gateway.policy.denial import Denial, Reason
-from gateway.policy.fields import FieldCondition, field_values, fields_fit, fields_include
+from gateway.policy.fields import FieldCondition, FieldSelector, fields_fit, fields_include, fit
 
 TWO = FieldCondition("X-Version", ("2",))
 EITHER = FieldCondition("x-version", ("2", "3"))
@@ -37,7 +37,7 @@ TWICE = ((b"X-Version", b"2"), (b"x-version", b"2"))
 def test_a_condition_holds_of_one_field_in_its_own_spelling(
     condition: FieldCondition, fields: tuple[tuple[bytes, bytes], ...], *, fits: bool
 ) -> None:
-    assert fields_fit([condition], fields) is fits
+    assert fields_fit((condition,), fields) is fits
 
 
 @pytest.mark.parametrize(
@@ -52,14 +52,14 @@ def test_a_condition_holds_of_one_field_in_its_own_spelling(
 def test_a_field_that_the_upstream_may_read_otherwise_is_refused(
     fields: tuple[tuple[bytes, bytes], ...], found: str
 ) -> None:
-    denial = field_values([FieldCondition("X-Other"), SOME], fields)
+    denial = FieldSelector([[FieldCondition("X-Other")], [SOME]]).first(fields)
     assert isinstance(denial, Denial)
     assert (denial.reason, denial.check, denial.found) == (Reason.REQUEST_MALFORMED, "fields", found)
     assert denial.hint == "Send each field once, and in its usual spelling."
 
 
 def test_what_no_condition_looks_at_may_come_as_it_likes() -> None:
-    assert field_values([FieldCondition("X-Other")], TWICE) == {}
+    assert FieldSelector([[FieldCondition("X-Other")], []]).first(TWICE) == 1
 
 
 @pytest.mark.parametrize(
@@ -76,15 +76,35 @@ _conditions = st.builds(
     st.lists(st.sampled_from(["1", "2", "3"]), unique=True, max_size=2).map(tuple),
     st.booleans(),
 )
-_one_each = st.lists(_conditions, max_size=2, unique_by=lambda each: each.name.lower())
+_one_each = st.lists(_conditions, max_size=2, unique_by=lambda each: each.name.lower()).map(tuple)
 _fields = st.lists(
     st.tuples(st.sampled_from([b"A", b"b"]), st.sampled_from([b"", b"1", b"2", b"3", b"9"])), max_size=2
 ).map(tuple)
 
 
+@given(st.lists(_one_each, max_size=3), _fields)
+def test_the_first_list_of_which_all_conditions_hold_is_selected(
+    lists: list[tuple[FieldCondition, ...]], fields: tuple[tuple[bytes, bytes], ...]
+) -> None:
+    values = {name.decode().lower(): value.decode() for name, value in fields}
+    found = FieldSelector(lists).first(fields)
+    looked_at = {condition.name.lower() for each in lists for condition in each}
+    if any([name.decode().lower() for name, _ in fields].count(name) > 1 for name in looked_at):
+        assert isinstance(found, Denial)
+    else:
+        assert found == next((at for at, each in enumerate(lists) if fit(each, values)), None)
+
+
+def test_a_field_that_routes_spell_in_two_ways_is_taken_in_neither() -> None:
+    both = FieldSelector([[FieldCondition("X-Version", ("1",))], [FieldCondition("x_version", ("1",))], []])
+    assert both.first(()) == 2
+    for name in (b"X-Version", b"X_Version"):
+        assert isinstance(both.first(((name, b"1"),)), Denial)
+
+
 @given(_one_each, _one_each, _fields)
 def test_conditions_that_include_others_hold_wherever_those_hold(
-    wide: list[FieldCondition], narrow: list[FieldCondition], fields: tuple[tuple[bytes, bytes], ...]
+    wide: tuple[FieldCondition, ...], narrow: tuple[FieldCondition, ...], fields: tuple[tuple[bytes, bytes], ...]
 ) -> None:
     if fields_include(wide, narrow) and fields_fit(narrow, fields):
         assert fields_fit(wide, fields)
