@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INTEROP := tests/interop/node_modules/.installed
 
+# Where the environment forbids to keep what is compiled, each process of a suite would compile all of it anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo test processes slow fuzz coverage check format schema interop bench bench-issuer bench-growth bench-kids bench-rules bench-tokens profile clean
 

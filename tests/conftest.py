@@ -30,10 +30,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(_SUITE_OF[place])
 
 
-def pytest_collection_finish() -> None:
-    """What was collected stays until the end; looking for garbage among it took a tenth of the suite's time."""
-    gc.freeze()
+def pytest_configure() -> None:
+    """A tenth of the suite's time went into looking for garbage, mostly among the tests that were collected."""
     gc.set_threshold(20_000, 20, 50)
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays until the end."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")
