@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from gateway.policy.denial import Denial
-from gateway.policy.model import Route, TrustedIssuer
+from gateway.policy.denial import Denial, Reason
+from gateway.policy.model import RequestHead, Route, TrustedIssuer
 from gateway.policy.paths import Oddity
 from gateway.policy.preflight import said_of_pages
 from gateway.prove.beyond import NOT_OF_HEADS, by_path, issuer_doubts, rule_doubts, table_doubts
@@ -132,7 +132,20 @@ class _Comparison:
         before, after = (said_of_pages(request.method, fitting, oddities) for fitting in (old, new))
         if (before and before[1]) != (after and after[1]):
             for fields in preflights(request.method, (*old, *new)):
-                self._ask(request._replace(method="OPTIONS", fields=fields))
+                asked = request._replace(method="OPTIONS", fields=fields)
+                silent = [policy for policy, said in ((self.old, before), (self.new, after)) if said is None]
+                for caller in self._senders(asked, silent):
+                    self._ask(asked._replace(caller=caller))
+
+    def _senders(self, preflight: Request, silent: list[Policy]) -> Iterator[Caller]:
+        """Who sends a preflight: nobody, and where a table lets it go on like any request, callers of every kind."""
+        yield Caller()
+        head = head_of(preflight)
+        for policy in silent:
+            route = head if isinstance(head, Denial) else policy.table.match(head)
+            if isinstance(head, RequestHead) and isinstance(route, Route):
+                yield from callers((route.rule,), self._issuers, head.path)
+                self.unproven.extend(rule_doubts(route, _ANSWERED))
 
     def _is_same(self, before: Route | Denial, after: Route | Denial) -> bool:
         """Whether no token can tell two routes apart."""
@@ -166,6 +179,10 @@ class _Comparison:
             _, methods = self._found.setdefault(key, (Finding(change, before, after, (), request), set()))
             methods.add(request.method)
         return change
+
+
+_ANSWERED = Denial(Reason.ORIGIN_UNTRUSTED)
+"""In the place of a route: a preflight that is answered, or refused, whoever sends it."""
 
 
 def _terms(policy: Policy) -> list[TrustedIssuer]:

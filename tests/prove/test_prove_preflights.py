@@ -100,6 +100,14 @@ def test_a_preflight_is_refused_in_shadow_too() -> None:
     assert verdict(policy(shadow), asking("GET", APP)).would_deny is None
 
 
+def test_a_preflight_that_went_on_with_its_token_and_is_refused_now_is_told() -> None:
+    before = replace(MORE, methods=frozenset({"GET", "OPTIONS"}))
+    found = compare(policy(before), policy(replace(before, methods=frozenset({"GET", "OPTIONS", "POST"}))))
+    (refused,) = [each for each in found.findings if each.change is Change.REFUSED and each.after.is_preflight]
+    assert (refused.before.route, str(refused.before), str(refused.after)) == (before, "allow", "origin_untrusted")
+    assert refused.witness.caller.payload is not None
+
+
 _cors = st.builds(
     Cors,
     st.sampled_from([(APP,), (APP, DESK), (DESK,), (ANY,)]),
