@@ -197,6 +197,23 @@ def test_proofs_by_dpop_fit_the_route_that_demands_them_and_bear_a_nonce_where_i
     assert [each["passed"] for each in told] == [True, True, True, False], told
 
 
+def test_fields_of_a_case_choose_its_route_and_its_token_is_for_all_audiences_of_its_issuer(tmp_path: Path) -> None:
+    routes = """\
+  - {id: two, path: /v, methods: [GET], fields: {X-V: "2"}, clients: [a], audiences: [other], upstream: api}
+  - {id: one, path: /v, methods: [GET], fields: {X-V: false}, clients: [a], audiences: [api], upstream: api}
+"""
+    trial = Trial(tmp_path, GATEWAY + routes)
+    trial.write(
+        "{request: GET /v, client: a, headers: {x-v: '2'}, expect: allow, route: two}",
+        "{request: GET /v, client: a, expect: allow, route: one}",
+        "{request: GET /v, client: a, headers: {X-V: '3'}, expect: no_route}",
+        "{request: GET /v, client: a, headers: {X_V: '2'}, expect: request_malformed}",
+        "{request: GET /v, client: a, claims: {aud: api}, headers: {X-V: '2'}, expect: audience_mismatch, route: two}",
+    )
+    outcome = trial.run()
+    assert outcome.exit_code == 0, outcome.stdout
+
+
 def test_conditions_on_where_when_and_who_are_judged_as_in_the_gateway(tmp_path: Path) -> None:
     routes = """\
   - {id: inside, methods: [GET], path: /in, scopes: [a], networks: [10.0.0.0/8], upstream: api}
