@@ -17,6 +17,7 @@ from gateway.policy.printable import brief
 Field = tuple[bytes, bytes]
 
 _HINT = "Send each field once, and in its usual spelling."
+_ASCII_HINT = "Send nothing but ASCII in a field by which routes are told apart."
 
 
 class FieldCondition(NamedTuple):
@@ -70,6 +71,7 @@ class FieldSelector:
 
     def __init__(self, lists: Sequence[Sequence[FieldCondition]]) -> None:
         self._looked_at: dict[str, FieldCondition] = {}
+        self._compared = {spelling(each.name) for one in lists for each in one if each.one_of}
         self._spelt: dict[str, bytes | None] = {}
         for condition in (condition for each in lists for condition in each):
             key, lower = spelling(condition.name), condition.name.lower().encode()
@@ -106,6 +108,8 @@ class FieldSelector:
                 text = lower.decode("latin-1")
                 if text in values or lower != self._spelt[key]:
                     return _ambiguous(self._looked_at[key], [each for each, _ in fields if _spelling_of(each) == key])
+                if key in self._compared and not value.isascii():
+                    return _foreign(self._looked_at[key], value)
                 values[text] = value.decode("latin-1")
         return values
 
@@ -137,3 +141,9 @@ def _ambiguous(condition: FieldCondition, names: Sequence[bytes]) -> Denial:
     expected = f"{condition.name} once, in this spelling"
     found = brief(b", ".join(names).decode("latin-1"), 80)
     return replace(unmet(Reason.REQUEST_MALFORMED, "fields", expected, found), hint=_HINT)
+
+
+def _foreign(condition: FieldCondition, value: bytes) -> Denial:
+    """Servers strip what they take for a blank, U+00A0 or U+0085 too, and would read a value that was not judged."""
+    expected = f"{condition.name} in ASCII"
+    return replace(unmet(Reason.REQUEST_MALFORMED, "fields", expected, value.decode("latin-1")), hint=_ASCII_HINT)

@@ -58,6 +58,17 @@ def test_a_field_that_the_upstream_may_read_otherwise_is_refused(
     assert denial.hint == "Send each field once, and in its usual spelling."
 
 
+@pytest.mark.parametrize("value", [b"2\xa0", b"2\x85", b"\xa02", b"2\xc2\xa0", b"\xef\xbc\x92"])
+def test_a_value_that_is_not_ascii_is_refused_where_it_is_compared(value: bytes) -> None:
+    denial = FieldSelector([[SOME], [TWO]]).first([(b"X-Version", value)])
+    assert isinstance(denial, Denial)
+    assert (denial.reason, denial.check, denial.expected) == (
+        *(Reason.REQUEST_MALFORMED, "fields"),
+        "X-Version in ASCII",
+    )
+    assert FieldSelector([[SOME], [NONE]]).first([(b"X-Version", value)]) == 0
+
+
 def test_what_no_condition_looks_at_may_come_as_it_likes() -> None:
     assert FieldSelector([[FieldCondition("X-Other")], []]).first(TWICE) == 1
 

@@ -62,6 +62,8 @@ async def test_each_request_of_a_connection_takes_the_route_of_its_own_fields(st
         ("X-Version: 2", "X.Version: 3"),
         ("X-Version: 2", "X_Beta: on"),
         ("X-Version: 2", "x.BETA:"),
+        ("X-Version: 2\xa0",),
+        ("X-Version: 2", "X-Beta: on\x85"),
     ],
 )
 async def test_a_field_that_the_upstream_may_read_otherwise_opens_nothing(
