@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import PlainValidator, WithJsonSchema
 
 from gateway.config.fields import shown
-from gateway.policy.modes import Mode
+from gateway.policy.modes import Mode, moment
 
 GRACE = "grace until "
 _FORMS = "write enforce, shadow, or grace until a date such as 2026-12-31"
@@ -35,9 +35,11 @@ def _until(text: str) -> float:
         raise ValueError(f"{shown(text)} is no date that can end the grace: {remedy}")
     day, time_of_day = found.groups()
     try:
-        return datetime.fromisoformat(day + (time_of_day or "T00:00:00Z")).timestamp()
+        until = datetime.fromisoformat(day + (time_of_day or "T00:00:00Z")).timestamp()
+        moment(until)
     except (ValueError, OverflowError):
         raise ValueError(f"{shown(text)} is no day or time of the calendar") from None
+    return until
 
 
 RouteMode = Annotated[

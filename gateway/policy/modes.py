@@ -78,5 +78,9 @@ def warning(mode: Mode, denial: Denial) -> bytes:
 
 
 def moment(at: float) -> str:
-    """Seconds since the epoch as RFC 3339 in UTC."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Whole seconds since the epoch as RFC 3339 in UTC.
+
+    Raises:
+        ValueError: it is in none of the years 1 to 9999.
+    """
+    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")

@@ -80,6 +80,13 @@ NO_DATE = "is no date that can end the grace: write a date such as 2026-12-31, o
             "scopes: [x], mode: grace until 2026-02-29, grace_clients: [x]",
             ["routes[0].mode: '2026-02-29' is no day or time of the calendar"],
         ),
+        *(
+            (
+                f"scopes: [x], mode: grace until {text}, grace_clients: [x]",
+                [f"routes[0].mode: '{text}' is no day or time of the calendar"],
+            )
+            for text in ("9999-12-31T23:59:59-00:01", "0001-01-01T00:00:00+00:01")
+        ),
         (
             "scopes: [x], mode: grace until 2026-12-31",
             ["routes[0].mode: needs grace_clients: list the clients that enter until then"],
