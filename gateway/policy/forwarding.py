@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from gateway.policy.circumstances import Network
+from gateway.policy.circumstances import Network, within
 from gateway.policy.headers import Field
 
 PSEUDONYM = "scopegate"
@@ -18,22 +18,15 @@ _TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([
 
 
 class TrustedProxies:
-    """The peers whose word about the client is taken."""
+    """The peers whose word about the client is taken; an IPv4 address within IPv6 counts as what it is."""
 
     def __init__(self, networks: Iterable[Network]) -> None:
         self._networks = tuple(networks)
-        self._trusts = lru_cache(maxsize=4096)(self._lookup)
+        self._trusts = lru_cache(maxsize=4096)(partial(within, self._networks))
 
     def trusts(self, address: str) -> bool:
         """Whether an address is one of a trusted proxy."""
         return bool(self._networks) and self._trusts(address)
-
-    def _lookup(self, address: str) -> bool:
-        try:
-            parsed = ip_address(address)
-        except ValueError:
-            return False
-        return any(parsed in network for network in self._networks)
 
     def client_address(self, peer: str, forwarding: Iterable[Field]) -> str:
         """The client's address: X-Forwarded-For walked from the right, as far as proxies are trusted.
