@@ -109,7 +109,7 @@ class Proxy:
                 self._later(exchange, self._look_for_key(exchange, outcome))
         elif isinstance(outcome, UnknownToken):
             if looked:
-                exchange.refuse(Denial(Reason.INTROSPECTION_UNAVAILABLE, "the issuer's answer was out of date at once"))
+                self._deny(exchange, Denial(Reason.INTROSPECTION_UNAVAILABLE, "the answer was out of date at once"))
             else:
                 self._ask_issuer(exchange, outcome)
         elif isinstance(outcome, Denial):

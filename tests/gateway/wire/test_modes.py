@@ -15,7 +15,7 @@ from .conftest import Start
 from .gate import Gate
 from .minting import NOW, OTHER_ISSUER, authorization, claims, ec_key, mint, rsa_key
 from .raw_client import request
-from .raw_upstream import Play, RawUpstream, replies
+from .raw_upstream import Play, RawUpstream, Visit, replies
 from .test_early_answers import early
 from .test_proofs import BOUND, jkt, proof
 from .test_websocket import HANDSHAKE, agreed, switch
@@ -217,6 +217,21 @@ async def test_in_shadow_an_issuer_is_asked_about_a_token_and_what_comes_of_it_i
             assert gate.upstream.last.body == b"hello"
     assert [record["would_deny"] for record in await gate.records(2)] == [reason] * 2
     assert told(gate) == (NOBODY if reason != "scope_insufficient" else [*BATCH[:2], "jobs", BATCH[3]])
+
+
+async def test_in_shadow_a_request_goes_on_though_its_issuers_answer_is_out_of_date_at_once(
+    start: Start, issuer: RawUpstream
+) -> None:
+    gate = await start(**asking(issuer), routes=[SHADOW | OF_MAIN])
+
+    async def slowly(visit: Visit) -> None:
+        gate.clock.now += 3600
+        await says(exp=gate.clock.now + 3600)(visit)
+
+    issuer.play = slowly
+    assert await ask(gate, f"Authorization: Bearer {OPAQUE}") == (200, None)
+    assert (await gate.record())["would_deny"] == "introspection_unavailable"
+    assert told(gate) == NOBODY
 
 
 CHUNKED = b"3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n"
