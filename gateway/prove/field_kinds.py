@@ -12,6 +12,8 @@ from gateway.prove.segments import TooManyKindsError
 Fields = tuple[tuple[str, str], ...]
 """Names and values of a request."""
 
+_FOREIGN = "\N{LATIN SMALL LETTER E WITH ACUTE}"
+
 MOST_KINDS = 2_000
 """At one place, beyond which nothing is proven."""
 
@@ -19,8 +21,9 @@ MOST_KINDS = 2_000
 def field_kinds(routes: Iterable[Route]) -> tuple[Fields, ...]:
     """Fields of each kind; the first are none.
 
-    Of each field that is looked at: none, each value that is named, another one, and two of them, which is refused
-    wherever a route looks at it. So is another spelling, which is no further kind.
+    Of each field that is looked at: none, each value that is named, another one, one that is not ASCII, and the field
+    twice. The last two are refused, the one where a value is named, the other wherever a route looks at it. So is
+    another spelling, which is no further kind.
 
     Raises:
         TooManyKindsError: there are too many to try.
@@ -39,4 +42,10 @@ def field_kinds(routes: Iterable[Route]) -> tuple[Fields, ...]:
 def _choices(name: str, values: Iterable[str]) -> tuple[Fields, ...]:
     known = tuple(values)
     other = (name, next(text for text in ("any", *(f"any-{n}" for n in range(len(known)))) if text not in known))
-    return ((), *(((name, value),) for value in known), (other,), (other, other))
+    foreign = [((name, _FOREIGN),)] if known else []
+    return ((), *(((name, value),) for value in known), (other,), *foreign, (other, other))
+
+
+def is_usual(fields: Fields) -> bool:
+    """Whether no route refuses fields for their form."""
+    return len(dict(fields)) == len(fields) and all(value.isascii() for _, value in fields)

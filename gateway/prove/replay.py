@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from gateway.policy.decision import ALLOW, Allow, Evidence, decide
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.model import Claims, Rule
-from gateway.prove.field_kinds import Fields, field_kinds
+from gateway.prove.field_kinds import Fields, field_kinds, is_usual
 from gateway.prove.segments import TooManyKindsError
 from gateway.prove.verdicts import Policy, Request, Verdict, head_of, in_mode
 
@@ -113,7 +113,7 @@ def _kinds(policy: Policy, request: Request) -> list[Fields]:
         kinds = field_kinds(route for route in fitting if request.method in route.methods)
     except TooManyKindsError:
         return []
-    return [fields for fields in kinds if len(dict(fields)) == len(fields)]
+    return [fields for fields in kinds if is_usual(fields)]
 
 
 def _verdict(policy: Policy, request: Request, record: Mapping[str, Any], at: float) -> Verdict | None:

@@ -143,7 +143,8 @@ def every_caller() -> tuple[Caller, ...]:
 EVERY_FIELDS = tuple(
     tuple(named)
     for named in product(
-        (("X-V", "1"), ("X-V", "2"), ("X-V", "3"), ("x_v", "1"), ("X-O", "")), (("X-D", ""), ("X.D", "1"), ("X-V", "1"))
+        (("X-V", "1"), ("X-V", "2"), ("X-V", "3"), ("X-V", "2\xa0"), ("x_v", "1"), ("X-O", "")),
+        (("X-D", ""), ("X.D", "1"), ("X-V", "1")),
     )
 )
 EVERY_HOST = ("a.example", "x.a.example", "b.example", "y.example", "other.test")

@@ -140,6 +140,16 @@ def test_a_field_that_is_no_longer_looked_at_may_come_twice() -> None:
     assert str(finding.before) == "request_malformed"
 
 
+def test_a_value_that_is_no_longer_compared_need_not_be_ascii() -> None:
+    some = replace(READ, id="some", fields=(FieldCondition("X-V"),))
+    one = replace(READ, fields=(FieldCondition("X-V", ("1",)),))
+    (finding,) = compare(policy(one, some), policy(some)).findings
+    assert (finding.change, finding.witness.fields) == (
+        Change.ALLOWED,
+        (("X-V", "\N{LATIN SMALL LETTER E WITH ACUTE}"),),
+    )
+
+
 def test_a_field_that_comes_with_tokens_is_unproven() -> None:
     cookie = route("desk", "/desk", all_of=("a",), token_from=TokenFrom("cookie", "t"))
     for name in ("Origin", "cookie"):
