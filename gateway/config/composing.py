@@ -103,7 +103,8 @@ def _composed_by_libyaml(text: str) -> yaml.Node | None:
         node: yaml.Node | None = _QuickLoader(text).get_single_node()
     except (yaml.YAMLError, _UncertainError, UnicodeEncodeError):
         return None
-    return node
+    # Where yaml was imported a second time, libyaml still makes the first one's nodes, which nobody here knows.
+    return node if isinstance(node, yaml.Node) else None
 
 
 def _composed(text: str, file: str) -> yaml.Node | ConfigError:

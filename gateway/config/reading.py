@@ -185,11 +185,13 @@ class _Builder:
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)
         self._open.add(id(node))
-        value: Any = None
+        value: Any
         if isinstance(node, yaml.SequenceNode):
             value = [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
         elif isinstance(node, yaml.MappingNode):
             value = {key: self.build(item, (*path, key)) for key, item in self._members(node, path)}
+        else:
+            raise TypeError(f"no node of YAML: {type(node).__name__}")
         self._open.discard(id(node))
         return value
 

@@ -1,11 +1,15 @@
 """Strict YAML: what is read, and what is refused at which place."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, strategies as st
 
 from gateway.config import ConfigError, Document, Position, decode, read_file, read_yaml
+from gateway.config.reading import _Builder
 
 
 def faults(text: str) -> list[str]:
@@ -194,6 +198,25 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
     document = read_yaml(text, "f")
     assert isinstance(document, Document)
     assert document.data == {"a": 1, "b": 2}
+
+
+def test_what_is_no_node_is_no_empty_value() -> None:
+    with pytest.raises(TypeError, match="no node of YAML: Node"):
+        _Builder("f").build(yaml.Node("plain", "", None, None), ())
+
+
+IMPORTED_TWICE = """
+import sys
+import yaml
+for name in [name for name in sys.modules if name.partition(".")[0] == "yaml"]:
+    del sys.modules[name]
+from gateway.config.reading import read_yaml
+assert read_yaml("a: [1, b]", "f").data == {"a": [1, "b"]}
+"""
+
+
+def test_a_file_is_read_in_a_process_that_has_imported_yaml_twice() -> None:
+    subprocess.run([sys.executable, "-c", IMPORTED_TWICE], check=True, cwd=Path(__file__).parents[2])
 
 
 @given(st.text() | st.text(alphabet="a0:-[]{}&*!|>'\"%@`\\#,?\n\t <~.x${}U\x85\u2028"))
