@@ -40,7 +40,15 @@ Surroundings = Callable[[Gateway], AbstractAsyncContextManager[None]]
 
 def cores() -> int:
     """How many cores this process may use."""
+    on_linux(sys.platform)
     return len(os.sched_getaffinity(0))
+
+
+def on_linux(platform: str) -> None:
+    """End the command elsewhere: workers share sockets by SO_REUSEPORT, and tables in memory by memfd and /proc."""
+    if platform != "linux":
+        remedy = "run it there, in a container for one, or try scopegate demo"
+        raise click.ClickException(f"scopegate run needs Linux, by which its worker processes share memory: {remedy}")
 
 
 @click.command(cls=RichCommand)
@@ -60,6 +68,7 @@ def run(file: Path, workers: int) -> None:
     the workers whatever has changed. SIGUSR1 opens the access log anew.
     Exit code 3 means a bad configuration or file, 4 an address that cannot be listened on.
     """
+    on_linux(sys.platform)
     configure_logging(logging.INFO)
     _run(_supervise(file, workers))
 
