@@ -28,6 +28,9 @@ HOST = "api.example"
 
 _TOKEN = b"TOKEN"
 
+_NO_SCHEME = unmet(Reason.PROOF_INVALID, "scheme", "DPoP, since the token is bound to a DPoP key", "Bearer")
+"""A token in another place than Authorization comes under no scheme, and so with no proof (RFC 9449 §7.1)."""
+
 
 class Policy(NamedTuple):
     """What decides about requests.
@@ -188,4 +191,6 @@ def _outcome(policy: Policy, route: Route, head: RequestHead, request: Request) 
     claims = check_claims(payload, issuer, caller.at)
     if isinstance(claims, Denial):
         return claims, None
+    if rule.token_from is not None and "dpop" in caller.proofs:
+        return _NO_SCHEME, None
     return decide(rule, evidence._replace(claims=claims, proofs=caller.proofs)), claims

@@ -16,7 +16,7 @@ from gateway.policy.paths import Oddity
 from gateway.policy.routes import RouteTable
 from gateway.policy.scopes import ScopeGroup
 from gateway.prove.difference import Change, compare, newly_allowed
-from gateway.prove.verdicts import NOW, Policy, Request, verdict
+from gateway.prove.verdicts import NOW, Caller, Policy, Request, verdict
 from gateway.prove.words import request_in_words
 
 from .tables import (
@@ -254,6 +254,17 @@ def test_an_issuers_new_audience_lets_in_tokens_for_it() -> None:
     (finding,) = newly_allowed(policy(READ), wider).findings
     assert finding.witness.caller.payload is not None
     assert finding.witness.caller.payload["aud"] == "other"
+
+
+def test_a_token_that_is_bound_by_dpop_enters_nowhere_but_in_authorization() -> None:
+    place = TokenFrom("header", "X-T")
+    moved, bound = route("read", "/r", token_from=place), route("read", "/r", require_proof="dpop")
+    for before, after in ((moved, bound), (bound, moved)):
+        for finding in compare(policy(before), policy(after)).findings:
+            caller = finding.witness.caller
+            assert caller.place is None or not caller.proofs
+    caller = Caller({"iss": "https://one.example", "aud": "api", "exp": NOW + 9}, frozenset({"dpop"}), place)
+    assert str(verdict(policy(moved), Request("GET", "/r", caller))) == "proof_invalid"
 
 
 def test_a_route_that_takes_another_audience_lets_in_tokens_for_it() -> None:
