@@ -136,6 +136,7 @@ def test_a_pattern_that_ruins_a_backtracking_engine_costs_one_step_a_character()
 @pytest.mark.parametrize(
     ("one", "other", "includes", "common"),
     [
+        ("a(bc)?", "a(bc?)?", False, "a"),
         ("int", r"\d{4}", True, "0000"),
         (r"\d{4}", "int", False, "0000"),
         ("[a-z]+", "int", False, None),
@@ -145,6 +146,7 @@ def test_a_pattern_that_ruins_a_backtracking_engine_costs_one_step_a_character()
         ("a+", "a{3,5}", True, "aaa"),
         ("a{3,5}", "a+", False, "aaa"),
         ("a|b", "b|c", False, "b"),
+        ("a|bb", "a|b", False, "a"),
         ("uuid", "uuid", True, "00000000-0000-0000-0000-000000000000"),
     ],
 )
