@@ -16,7 +16,6 @@ from aiohttp.http_parser import RawRequestMessage, RawResponseMessage
 
 from gateway.answer_head import CHUNKED, answer_head, http_date, informational_head, read_answer
 from gateway.downstream.connection import ClientConnection
-from gateway.policy.claim_fields import spellings
 from gateway.policy.cors import told, without_cors
 from gateway.policy.denial import Denial, Reason, Refusal, refuse
 from gateway.policy.forwarding import read_traceparent
@@ -26,7 +25,7 @@ from gateway.policy.modes import lets_pass, warning
 from gateway.policy.preflight import Preflight
 from gateway.policy.trailers import announced, announcement, takes_trailers
 from gateway.policy.websocket import ASKING, agrees, handshake_key
-from gateway.request_head import request_head
+from gateway.request_head import never_trailing, request_head
 from gateway.rules import NOT_JUDGED, Judgement, Rules
 from gateway.tunnel import Tunnel, span_of
 from gateway.upstream.connection import UpstreamConnection
@@ -352,8 +351,8 @@ class Exchange:
         to_come = self.client.has_body_to_come
         route = self.judgement.route
         upgrade = b"" if route is None or route.websocket is None else self._ask_for_websocket(received)
-        if received.chunked and route is not None and (route.claim_fields or self.rules.table.looked_at):
-            self.client.keep_trailers_back(spellings(route.claim_fields) | self.rules.table.looked_at)
+        if received.chunked and route is not None:
+            self.client.keep_trailers_back(never_trailing(route, self.rules.table))
         connection.start(
             self,
             request_head(self, connection.host_line, upgrade),

@@ -6,10 +6,12 @@ from typing import Protocol
 
 from gateway.downstream.connection import ClientConnection
 from gateway.policy.claim_fields import claim_lines, spellings, without_spelled
+from gateway.policy.fields import spelling
 from gateway.policy.forwarding import forwarding_lines
 from gateway.policy.headers import Kind, ReceivedHead, field_lines, identity_lines
 from gateway.policy.model import RequestHead, Route
-from gateway.policy.token_from import without_token
+from gateway.policy.routes import RouteTable
+from gateway.policy.token_from import only_token, without_token
 from gateway.policy.trailers import announcement
 from gateway.rules import Judgement, Rules
 from gateway.tokens.verifier import VerifiedToken
@@ -84,8 +86,9 @@ def request_head(request: Forwarded, host_line: bytes, upgrade: bytes) -> bytes:
 def _altered(head: RequestHead, route: Route, token: VerifiedToken | None) -> tuple[str, bytes]:
     """The target and the end-to-end fields, where the route has them go on otherwise than they came."""
     fields, own = head.fields, b""
-    if route.token_kept is not None:
-        fields = without_token(fields, route.token_kept)
+    place = route.rule.token_from
+    if place is not None:
+        fields = only_token(fields, place) if route.forward_token else without_token(fields, place)
     if route.claim_fields:
         fields = without_spelled(fields, spellings(route.claim_fields))
         own = claim_lines(route.claim_fields, () if token is None else token.claims.told)
@@ -93,6 +96,13 @@ def _altered(head: RequestHead, route: Route, token: VerifiedToken | None) -> tu
     if route.rewrite is not None:
         own += route.rewrite.field_line
     return target, field_lines(fields) + own
+
+
+def never_trailing(route: Route, table: RouteTable) -> frozenset[str]:
+    """Fields that an upstream could take from a trailer for what was judged, or set here; as `spelling` gives them."""
+    place = route.rule.token_from
+    token = () if place is None or place.kind == "cookie" else (spelling(place.name),)
+    return spellings(route.claim_fields).union(table.looked_at, token)
 
 
 def _special_lines(request: Forwarded, received: ReceivedHead, route: Route) -> bytes:

@@ -355,7 +355,6 @@ class Route:
         timeouts: that go before those of its upstream; None where there are none.
         cors: what pages of other origins may do; None where the upstream tells them.
         rate_limits: how often one caller may call, all of them.
-        token_kept: what is taken out of the fields that go on; None where nothing has to be, Authorization being none.
         alters_head: whether something of target and fields goes on otherwise than for all routes.
     """
 
@@ -375,12 +374,10 @@ class Route:
     timeouts: RouteTimeouts | None = None
     cors: Cors | None = None
     rate_limits: tuple[RateLimit, ...] = ()
-    token_kept: TokenFrom | None = field(init=False, repr=False)
     alters_head: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "token_kept", None if self.forward_token else self.rule.token_from)
-        alters = self.token_kept is not None or self.rewrite is not None or bool(self.claim_fields)
+        alters = self.rule.token_from is not None or self.rewrite is not None or bool(self.claim_fields)
         object.__setattr__(self, "alters_head", alters)
 
     def destination(self, target: str) -> tuple[str, str]:

@@ -18,6 +18,7 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _BEARER = re.compile(rb"bearer +", re.IGNORECASE)
 _SEPARATOR = re.compile(rb"[\s,;]")
+_NO_NAME = re.compile(rb"\A[^!#$%&'*+.^_`|~0-9A-Za-z-]+|[^!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _DEFAULT_PORT = re.compile(r"\A(?:(http://.*):80|(https://.*):443)\Z")
 
 Field = tuple[bytes, bytes]
@@ -70,6 +71,14 @@ def without_token(fields: Iterable[Field], place: TokenFrom) -> list[Field]:
     return [(name, value) for name, value in kept if value or not _is_cookie(name)]
 
 
+def only_token(fields: Iterable[Field], place: TokenFrom) -> list[Field]:
+    """The fields that go on with the token: its field in no other spelling than the one that was judged."""
+    if place.kind == "cookie":
+        return list(fields)
+    own = place.name.lower().encode()
+    return [field for field in fields if field[0].lower() == own or _dashed(field[0]) != _dashed(own)]
+
+
 def _dashed(name: bytes) -> bytes:
     """Servers map `X_Api_Token` and `X.Api.Token` to the same variable as `X-Api-Token`."""
     return name.lower().replace(b"_", b"-").replace(b".", b"-")
@@ -94,8 +103,9 @@ def _is_cookie(name: bytes) -> bool:
 
 
 def _pair(part: bytes) -> Field:
+    """Name and value. Servers strip from a name what they take for a blank, U+00A0 too, or for quotes."""
     name, _, value = part.partition(b"=")
-    return name.strip(b" \t"), value.strip(b" \t")
+    return _NO_NAME.sub(b"", name), value.strip(b" \t")
 
 
 def _without_pair(value: bytes, name: str) -> bytes:

@@ -6,7 +6,7 @@ from hypothesis import given, strategies as st
 from gateway.policy.bearer import take_token
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.model import BearerToken, RequestHead, TokenFrom
-from gateway.policy.token_from import as_authorization, without_token
+from gateway.policy.token_from import as_authorization, only_token, without_token
 
 from .policy_case import head, reason
 
@@ -136,6 +136,26 @@ def test_only_the_token_is_taken_out(
     place: TokenFrom, fields: list[tuple[bytes, bytes]], left: list[tuple[bytes, bytes]]
 ) -> None:
     assert without_token(fields, place) == left
+
+
+@pytest.mark.parametrize(
+    ("place", "fields", "left"),
+    [
+        (FIELD, [(b"x-api-token", b"t"), (b"X_Api_Token", b"u"), (b"X.Api-Token", b"v"), (b"A", b"1")], [0, 3]),
+        (COOKIE, [(b"Cookie", b"a=1; tok=t"), (b"X_Api_Token", b"u")], [0, 1]),
+    ],
+)
+def test_the_token_goes_on_in_the_one_spelling_that_was_judged(
+    place: TokenFrom, fields: list[tuple[bytes, bytes]], left: list[int]
+) -> None:
+    assert only_token(fields, place) == [fields[at] for at in left]
+
+
+@pytest.mark.parametrize("name", [b"\xa0tok", b"tok\x85", b'"tok"', b"\xc2\xa0tok "])
+def test_a_cookie_that_servers_take_for_the_token_s_is_one(name: bytes) -> None:
+    cookies = [(b"Cookie", b"tok=abc; " + name + b"=other")]
+    assert reason(as_authorization(bearing(*cookies), COOKIE, ORIGIN)) is Reason.REQUEST_MALFORMED
+    assert without_token(cookies, COOKIE) == []
 
 
 @given(st.lists(st.sampled_from([b"tok=secret", b" tok = secret", b"tok", b"a=1", b"", b"\ttok=secret"])))

@@ -18,6 +18,7 @@ ROUTES = [
     USUAL | {"id": "cookie", "path": "/cookie", "token_from": {"cookie": "tok"}},
     USUAL | {"id": "socket", "path": "/socket", "token_from": {"cookie": "tok"}, "websocket": True},
     USUAL | {"id": "on", "path": "/on", "token_from": {"cookie": "tok"}, "forward_token": True},
+    USUAL | {"id": "field-on", "path": "/field/on", "token_from": {"header": "X-Api-Token"}, "forward_token": True},
     USUAL | {"id": "usual", "path": "/usual"},
     {"id": "open", "path": "/open", "public": True, "upstream": "api"},
 ]
@@ -50,6 +51,22 @@ async def test_the_token_is_taken_and_stays_here(gate: Gate) -> None:
 async def test_the_token_goes_on_where_the_route_says_so(gate: Gate) -> None:
     assert await ask(gate, "GET /on", COOKIE) == (200, None)
     assert gate.upstream.visits[0].fields("Cookie") == [f"a=1; tok={TOKEN}; b=2"]
+
+
+async def test_the_token_that_goes_on_is_the_one_that_was_judged_in_whatever_spelling_another_came(gate: Gate) -> None:
+    assert await ask(gate, "GET /field/on", FIELD, "X_Api_Token: forged", "x.api.token: forged") == (200, None)
+    assert gate.upstream.last.fields("X-Api-Token") == [TOKEN]
+    assert b"forged" not in gate.upstream.last.head
+
+
+@pytest.mark.parametrize("path", ["/field", "/field/on"])
+async def test_no_token_goes_on_as_a_trailer(gate: Gate, path: str) -> None:
+    body = b"3\r\nabc\r\n0\r\nX-Api-Token: forged\r\nx_api_token: forged\r\nX-Sum: 1\r\n\r\n"
+    chunked = ("Transfer-Encoding: chunked", "Trailer: X-Api-Token, X_Api_Token, X-Sum")
+    assert (await gate.ask(request(f"POST {path}", FIELD, *chunked, body=body))).status == 200
+    visit = gate.upstream.last
+    await visit.read_body()
+    assert (visit.fields("Trailer"), visit.trailers) == (["x-sum"], [b"X-Sum: 1"])
 
 
 @pytest.mark.parametrize(
