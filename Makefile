@@ -31,8 +31,9 @@ $(INTEROP): tests/interop/package.json
 	@if command -v npm >/dev/null; then npm install --prefix tests/interop --no-package-lock --no-audit --no-fund --silent && touch $@; \
 	  else echo "npm is missing: tests with OAuth software for Node are skipped"; fi
 
+# Three on two cores, for each waits two fifths of its time: for timeouts, disks and other processes.
 test: $(INSTALLED) ## the test suite, on two cores
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 interop: $(INSTALLED) $(INTEROP) ## tests with the OAuth software of others, in Python and for Node, and in Chromium
 	$(BIN)/python -m pytest -m interop
