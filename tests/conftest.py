@@ -4,6 +4,7 @@ import gc
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 HERE = Path(__file__).parent
@@ -20,6 +21,9 @@ SUITES = {
         "issuer/test_issuer_reloading.py",
     ],
 }
+# How long an example takes is the machine's affair: on a busy one a good example is no failure.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 _SUITE_OF = {HERE / place: suite for suite, places in SUITES.items() for place in places}
 
 

@@ -287,9 +287,7 @@ def requests(draw: st.DrawFn) -> bytes:
 
 
 def examples(count: int) -> budget:
-    return budget(
-        max_examples=count, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-    )
+    return budget(max_examples=count, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 @examples(120)

@@ -210,7 +210,7 @@ async def test_what_might_be_a_secret_or_a_token_is_never_told(stage: Stage, nam
     assert SECRET not in written
 
 
-@budget(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@budget(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.sampled_from(["scope", "client_id", "grant_type", "resource"]), st.text(max_size=80)))
 def test_whatever_a_request_says_its_record_is_one_line_of_ascii(values: dict[str, str]) -> None:
     request = ClientRequest(Form(values), address="127.0.0.1")

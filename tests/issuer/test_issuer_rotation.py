@@ -311,7 +311,7 @@ PLANS = st.builds(
 
 
 @given(actions=st.lists(st.one_of(PASSING, PLANS, st.just("rotate")), min_size=4, max_size=16))
-@budget(max_examples=20, deadline=None)
+@budget(max_examples=20)
 def test_no_key_signs_before_it_was_published_ahead_and_none_leaves_before_its_tokens_have_expired(
     actions: list[float | Plan | str],
 ) -> None:

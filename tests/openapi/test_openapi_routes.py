@@ -224,7 +224,7 @@ _RULE = Rule(issuers=frozenset({"main"}), all_of=("read",))
 segments = st.sampled_from(["a", "b", "{x}", "{y}.csv", "{z}:run", "c-{w}"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(st.lists(segments, min_size=1, max_size=3), st.sampled_from(["get", "post"])), min_size=1, max_size=12

@@ -43,7 +43,7 @@ def change_of(old: Policy, new: Policy, request: Request) -> Change | None:
     return None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(pairs(), st.randoms(use_true_random=True))
 def test_all_that_changes_is_found_and_each_witness_is_answered_as_it_says(
     policies: tuple[Policy, Policy], dice: random.Random

@@ -147,7 +147,7 @@ def change_of(old: Policy, new: Policy, request: Request) -> Change | None:
     return None if before == after else Change.ALLOWED if after else Change.REFUSED
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(_tables, _tables, st.randoms(use_true_random=True))
 def test_all_that_changes_for_pages_is_found_and_each_witness_is_answered_as_it_says(
     old: Policy, new: Policy, dice: random.Random

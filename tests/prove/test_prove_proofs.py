@@ -29,7 +29,7 @@ def policy(*routes: Route) -> Policy:
     return Policy(RouteTable(routes), ISSUERS)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(pairs(), st.randoms(use_true_random=True))
 def test_every_doubt_is_shown_by_its_witness(policies: tuple[Policy, Policy], dice: random.Random) -> None:
     asked = enforced(policies[0])

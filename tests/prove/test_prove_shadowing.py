@@ -17,7 +17,7 @@ def reach(route: Route) -> Reach:
 _tables = st.integers(2, 6).flatmap(lambda count: st.tuples(*(routes(f"r{number}") for number in range(count))))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(_tables)
 def test_a_request_of_a_covered_route_goes_where_it_is_said_to_go(table: tuple[Route, ...]) -> None:
     *above, last = table
