@@ -351,8 +351,9 @@ class Exchange:
         to_come = self.client.has_body_to_come
         route = self.judgement.route
         upgrade = b"" if route is None or route.websocket is None else self._ask_for_websocket(received)
-        if received.chunked and route is not None:
-            self.client.keep_trailers_back(never_trailing(route, self.rules.table))
+        table = self.rules.table
+        if received.chunked and route is not None and (route.alters_head or table.looked_at):
+            self.client.keep_trailers_back(never_trailing(route, table))
         connection.start(
             self,
             request_head(self, connection.host_line, upgrade),
