@@ -107,9 +107,9 @@ def _audiences(issuers: Mapping[str, Any], path: Path, route: Mapping[str, Any])
     taken = [name for name in (named if isinstance(named, list) else issuers) if isinstance(name, str)]
     by_issuer = {name: _audience(issuers.get(name)) for name in taken}
     known = [each for audience in by_issuer.values() for each in audience]
-    wanted = [(index, each) for index, each in enumerate(audiences or ()) if isinstance(each, str)]
     if not isinstance(audiences, list) or not all(by_issuer.values()):
         return
+    wanted = [(index, each) for index, each in enumerate(audiences) if isinstance(each, str)]
     for index, audience in wanted:
         if audience not in known:
             like = nearest(audience, known, "audiences")

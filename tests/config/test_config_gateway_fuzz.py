@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import example, given, strategies as st
 
 from gateway.config import ConfigError
@@ -69,6 +70,50 @@ TREES = st.recursive(
 @example({"routes": [{"path": "\U00010000"}]})
 def test_any_shape_of_data_is_parsed_or_refused_and_never_raises(tree: dict[str, Any]) -> None:
     assert well_formed(parse(json.dumps(tree), "f", {}))
+
+
+_SHAPES: list[Any] = [
+    None,
+    True,
+    7,
+    1.5,
+    "",
+    "x",
+    "{x}",
+    "*",
+    [],
+    [None],
+    [True],
+    ["x"],
+    [["x"]],
+    [{}],
+    [{"x": 1}],
+    {},
+    {"x": None},
+    {"x": []},
+    {"x": ["x"]},
+    {"x": {"x": "x"}},
+    {"": ""},
+    {"local": True},
+    {"corporate": [7]},
+]
+
+
+def keys_of(model: Any) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+@pytest.mark.parametrize("key", keys_of(RouteConfig))
+def test_any_shape_of_a_key_of_a_route_is_parsed_or_refused_and_never_raises(key: str) -> None:
+    route = {"id": "one", "path": "/one/{x}", "scopes": ["read"], "upstream": "maintenance"}
+    content = {
+        "issuers": {"local": {"issuer": "https://login.example/", "audience": ["one", "two"]}},
+        "upstreams": {"maintenance": {"url": "http://127.0.0.1:9000"}},
+    }
+    for shape in _SHAPES:
+        as_routes = [{**route, **beside, key: shape} for beside in ({}, {"public": True}, {"deny": True})]
+        for entry in (*as_routes, {"defaults": {key: shape}, "routes": [route]}):
+            assert well_formed(parse(json.dumps({**content, "routes": [entry]}), "f", {})), entry
 
 
 _INCLUDED = st.sampled_from(["", "x", "nowhere/*", "[", "[a", "\0", "a/\0/*", "\ud800*", "f", "..", "a" * 5000])
