@@ -16,6 +16,10 @@ from gateway.policy.printable import brief
 
 Field = tuple[bytes, bytes]
 
+_SIGNS = b"!#$%&'*+.^_`|~"
+"""That may stand in a name (RFC 9110 §5.6.2) beside letters, digits and `-`."""
+
+_ALIKE = bytes.maketrans(_SIGNS, b"-" * len(_SIGNS))
 _HINT = "Send each field once, and in its usual spelling."
 _ASCII_HINT = "Send nothing but ASCII in a field by which routes are told apart."
 
@@ -53,13 +57,21 @@ class FieldCondition(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def spelling(name: str) -> str:
-    """What all names have in common that servers read alike."""
-    return name.lower().replace("_", "-").replace(".", "-")
+    """What all names have in common that servers read alike.
+
+    CGI and its kin make a variable of a name, and put `_` in the place of `-`, of `.` or of all but letters and digits.
+    """
+    return dashed(name.encode()).decode()
+
+
+def dashed(name: bytes) -> bytes:
+    """The same of a name as it came."""
+    return name.lower().translate(_ALIKE)
 
 
 @lru_cache(maxsize=4096)
 def _spelling_of(name: bytes) -> str:
-    return spelling(name.decode("latin-1"))
+    return dashed(name).decode("latin-1")
 
 
 class FieldSelector:

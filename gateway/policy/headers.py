@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from gateway.policy.denial import Denial, Reason
+from gateway.policy.fields import dashed
 from gateway.policy.model import Claims, RequestHead
 from gateway.policy.paths import canonical_target
 
@@ -139,17 +140,17 @@ _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*\Z")
 def kind_of(name: bytes) -> Kind:
     """Classify a request field's name.
 
-    Servers map `X_Client_Id` and `X.Client.Id` to the same variable as `X-Client-Id`, so a name that differs from one
-    of ours only in such characters is dropped.
+    Servers map `X_Client_Id` and `X.Client.Id` to the same variable as `X-Client-Id`, some `X~Client~Id`, too. So a
+    name that differs from one of ours only in such characters is dropped.
     """
     lower = name.lower()
-    dashed = lower.replace(b"_", b"-").replace(b".", b"-")
-    if dashed in _DROPPED or (dashed.startswith(_CERTIFICATE_PREFIXES) and lower != b"client-cert"):
+    alike = dashed(name)
+    if alike in _DROPPED or (alike.startswith(_CERTIFICATE_PREFIXES) and lower != b"client-cert"):
         return Kind.DROPPED
-    kind = _SPECIAL.get(dashed)
+    kind = _SPECIAL.get(alike)
     if kind is None:
         return Kind.END_TO_END
-    return kind if lower == dashed else Kind.DROPPED
+    return kind if lower == alike else Kind.DROPPED
 
 
 class ReceivedHead(NamedTuple):

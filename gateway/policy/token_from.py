@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from gateway.policy.denial import Denial, Reason, unmet
+from gateway.policy.fields import dashed
 from gateway.policy.model import RequestHead, TokenFrom
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -65,8 +66,8 @@ def _one_token(head: RequestHead, place: TokenFrom) -> bytes | Denial:
 def without_token(fields: Iterable[Field], place: TokenFrom) -> list[Field]:
     """The fields that go on, without the token: its field in all spellings, or its pair among the cookies."""
     if place.kind == "header":
-        name = _dashed(place.name.encode())
-        return [field for field in fields if _dashed(field[0]) != name]
+        name = dashed(place.name.encode())
+        return [field for field in fields if dashed(field[0]) != name]
     kept = ((name, _without_pair(value, place.name) if _is_cookie(name) else value) for name, value in fields)
     return [(name, value) for name, value in kept if value or not _is_cookie(name)]
 
@@ -76,12 +77,7 @@ def only_token(fields: Iterable[Field], place: TokenFrom) -> list[Field]:
     if place.kind == "cookie":
         return list(fields)
     own = place.name.lower().encode()
-    return [field for field in fields if field[0].lower() == own or _dashed(field[0]) != _dashed(own)]
-
-
-def _dashed(name: bytes) -> bytes:
-    """Servers map `X_Api_Token` and `X.Api.Token` to the same variable as `X-Api-Token`."""
-    return name.lower().replace(b"_", b"-").replace(b".", b"-")
+    return [field for field in fields if field[0].lower() == own or dashed(field[0]) != dashed(own)]
 
 
 def _in_field(head: RequestHead, name: str) -> list[bytes]:
@@ -99,7 +95,7 @@ def _in_cookies(head: RequestHead, name: str) -> list[bytes] | Denial:
 
 
 def _is_cookie(name: bytes) -> bool:
-    return _dashed(name) == b"cookie"
+    return dashed(name) == b"cookie"
 
 
 def _pair(part: bytes) -> Field:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from gateway.policy.fields import dashed
 from gateway.policy.headers import Field, Kind, connection_options, is_field_value, kind_of
 
 _NEVER = frozenset(
@@ -36,12 +37,12 @@ def may_trail(name: bytes) -> bool:
 
     Spellings that servers read alike (`X_Client_Id`, `Set.Cookie`) are judged alike.
     """
-    dashed = name.lower().replace(b"_", b"-").replace(b".", b"-")
+    alike = dashed(name)
     return (
         _TOKEN.match(name) is not None
         and kind_of(name) is Kind.END_TO_END
-        and dashed not in _NEVER
-        and not dashed.startswith(_NEVER_PREFIXES)
+        and alike not in _NEVER
+        and not alike.startswith(_NEVER_PREFIXES)
     )
 
 

@@ -32,6 +32,7 @@ TWICE = ((b"X-Version", b"2"), (b"x-version", b"2"))
         *((each, TWICE, False) for each in (TWO, EITHER, SOME, NONE)),
         *((each, ((b"X_Version", b"2"),), False) for each in (TWO, EITHER, SOME, NONE)),
         *((each, ((b"x.version", b"2"),), False) for each in (TWO, EITHER, SOME, NONE)),
+        *((each, ((b"X~Version", b"2"),), False) for each in (TWO, EITHER, SOME, NONE)),
     ],
 )
 def test_a_condition_holds_of_one_field_in_its_own_spelling(

@@ -125,7 +125,7 @@ def test_a_cookie_does_not_count_for_what_another_site_may_have_sent(fields: lis
 @pytest.mark.parametrize(
     ("place", "fields", "left"),
     [
-        (FIELD, [(b"A", b"1"), (b"x-api-token", b"t"), (b"X_Api.Token", b"t")], [(b"A", b"1")]),
+        (FIELD, [(b"A", b"1"), (b"x-api-token", b"t"), (b"X_Api.Token", b"t"), (b"X~Api|Token", b"t")], [(b"A", b"1")]),
         (COOKIE, [(b"Cookie", b"tok=t")], []),
         (COOKIE, [(b"Cookie", b"a=1; tok=t; b=2")], [(b"Cookie", b"a=1; b=2")]),
         (COOKIE, [(b"Cookie", b"tok=t;a=1")], [(b"Cookie", b"a=1")]),

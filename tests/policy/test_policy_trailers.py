@@ -30,7 +30,7 @@ def test_what_speaks_of_the_content_may_trail(name: str) -> None:
 
 @pytest.mark.parametrize("name", BAD)
 @pytest.mark.parametrize("spell", [str, str.upper, str.lower], ids=["as is", "upper", "lower"])
-@pytest.mark.parametrize("mark", ["-", "_", "."])
+@pytest.mark.parametrize("mark", ["-", "_", ".", "~"])
 def test_what_frames_routes_or_identifies_never_trails_in_any_spelling(name: str, spell: type[str], mark: str) -> None:
     assert not may_trail(spell(name).replace("-", mark).encode())
 
