@@ -43,6 +43,7 @@ def demand_faults(issuers: Mapping[str, Any], path: Path, route: Mapping[str, An
         route: its section.
     """
     public, deny = is_true(route.get("public")), is_true(route.get("deny"))
+    yield from _empty(path, route)
     if public and deny:
         yield (*path, "deny"), "contradicts public: true: keep one of the two"
         return
@@ -67,6 +68,13 @@ def demand_faults(issuers: Mapping[str, Any], path: Path, route: Mapping[str, An
     if not public and "token_from" in route and route.get("require_proof") == "dpop":
         remedy = "remove token_from, or demand mtls"
         yield (*path, "token_from"), f"DPoP tokens come in Authorization only (RFC 9449 §7.1): {remedy}"
+
+
+def _empty(path: Path, route: Mapping[str, Any]) -> Iterator[Fault]:
+    """Beside a demand that stands empty, none would be missed."""
+    for key in ("claims", "acr"):
+        if route.get(key) in ({}, []):
+            yield (*path, key), f"must not be empty, because it would demand nothing: write a value, or remove {key}"
 
 
 def _clients(issuers: Mapping[str, Any], path: Path, route: Mapping[str, Any], key: str) -> Iterator[Fault]:

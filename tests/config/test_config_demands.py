@@ -227,6 +227,16 @@ def test_every_fault_of_nested_scopes_is_told_at_its_place(scopes: str, expected
     assert of_route(f"path: /a, upstream: api, scopes: {scopes}") == [f"routes[0].{expected}"]
 
 
+@pytest.mark.parametrize("demand", ["claims: {}", "acr: []"])
+@pytest.mark.parametrize("beside", ["", ", scopes: [x]"])
+def test_a_demand_that_demands_nothing_does_not_open_a_route(demand: str, beside: str) -> None:
+    key = demand.partition(":")[0]
+    told = of_route(f"path: /a, upstream: api, {demand}{beside}")
+    assert (
+        f"routes[0].{key}: must not be empty, because it would demand nothing: write a value, or remove {key}" in told
+    )
+
+
 def test_how_scopes_match_is_said_where_scopes_are_demanded() -> None:
     assert of_route("path: /a, upstream: api, clients: [x], scope_match: wildcard") == [
         "routes[0].scope_match: has no effect without scopes: list some, or remove scope_match"
