@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from gateway.policy.fields import spelling
 
-_ENDS = r"\A +| +\Z"
-"""Blanks at an end would be taken for none (RFC 9110 §5.5)."""
+_ENDS = r"\A +|(?<! ) +\Z"
+"""Blanks at an end would be taken for none (RFC 9110 §5.5). A run in the middle is looked at once, not from each on."""
 
 _ALONE = re.compile(rf"[^ -~]|%|{_ENDS}")
 _IN_LIST = re.compile(rf"[^ -~]|[%,]|{_ENDS}")

@@ -105,3 +105,9 @@ def test_a_clients_fields_of_these_names_stay_here_in_every_spelling() -> None:
     sent = [(name, b"x") for name in (b"X-Tenant", b"x_tenant", b"X.TENANT", b"X-Tenants", b"XTenant", b"X\xe4Tenant")]
     kept = [(b"X-Tenants", b"x"), (b"XTenant", b"x"), (b"X\xe4Tenant", b"x")]
     assert without_spelled(sent, spellings(FIELDS)) == kept
+
+
+def test_each_run_of_blanks_is_looked_at_once() -> None:
+    blanks = " " * 200_000
+    assert field_text(f"a{blanks}a") == f"a{blanks}a"
+    assert field_text([f"{blanks}a {blanks}", "b"]) == f"{'%20' * 200_000}a{'%20' * 200_001},b"
