@@ -17,7 +17,7 @@ from gateway.policy.model import RequestHead, TokenFrom
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing (RFC 9110 §9.2.1); TRACE is never forwarded."""
 
-_BEARER = re.compile(rb"bearer +", re.IGNORECASE)
+_BEARER = re.compile(rb"\Abearer +", re.IGNORECASE)
 _SEPARATOR = re.compile(rb"[\s,;]")
 _NO_NAME = re.sub(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]", b"", bytes(range(256)))
 """What can stand in no name (RFC 9110 §5.6.2)."""

@@ -53,6 +53,7 @@ def test_the_one_token_is_found_in_its_place(place: TokenFrom, fields: list[tupl
         (FIELD, [(b"X-Api-Token", b"abc def")], (), Reason.REQUEST_MALFORMED),
         (FIELD, [(b"X-Api-Token", b"DPoP abc")], (), Reason.REQUEST_MALFORMED),
         (FIELD, [(b"X-Api-Token", b"Bearer Bearer abc")], (), Reason.REQUEST_MALFORMED),
+        (FIELD, [(b"X-Api-Token", b"abcBearer  def")], (), Reason.REQUEST_MALFORMED),
         (COOKIE, [], (), Reason.TOKEN_MISSING),
         (COOKIE, [(b"Cookie", b"tok=; a=b")], (), Reason.TOKEN_MISSING),
         (COOKIE, [(b"Cookie", b"TOK=abc; tok; xtok=abc")], (), Reason.TOKEN_MISSING),
