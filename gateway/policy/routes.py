@@ -7,12 +7,13 @@ a lookup walks the request's own segments, not the routes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import NamedTuple
 
 from gateway.policy.denial import Denial, Reason
-from gateway.policy.fields import selector, spelling
+from gateway.policy.fields import FieldSelector, spelling
 from gateway.policy.hosts import canonical_host, names_for
 from gateway.policy.model import RequestHead, Route
 from gateway.policy.paths import CanonicalTarget, canonical_target
@@ -21,6 +22,9 @@ from gateway.policy.patterns import TYPES, Pattern, compiled
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 """What a route without `methods` takes. CONNECT makes a tunnel and TRACE echoes credentials: never forwarded."""
+
+MOST_SELECTORS = 1_024
+"""Groups of routes that a table remembers how to tell apart by fields."""
 
 _VARIABLE = re.compile(r"\{([a-z_][a-z0-9_]*)(?:(\.\.\.)|:(.*))?\}\Z")
 _TYPE_NAME = re.compile(r"[A-Za-z]*\Z")
@@ -105,6 +109,9 @@ class _Leaf(NamedTuple):
     route: Route
 
 
+_ORDER = itemgetter(0)
+
+
 class _Leaves:
     """The routes that end at one place of the tree: all of them, and the first in file order for each method."""
 
@@ -164,7 +171,8 @@ class _Node:
         if at == len(segments):
             found += self.ends.all
             return
-        found += self.rests.all
+        if self.rests.all:
+            found += self.rests.all
         if (literal := self.literals.get(segments[at])) is not None:
             literal.gather(segments, at + 1, found)
         if self.variable is not None and segments[at]:
@@ -250,6 +258,7 @@ class RouteTable:
             for root in roots:
                 _add(root, template, _Leaf(order, route))
         self._longest_host = max(map(len, self._by_host), default=0)
+        self._selectors: dict[tuple[int, ...], FieldSelector] = {}
         self.looked_at = frozenset(spelling(each.name) for route in self.routes for each in route.fields)
         self.takes_preflights = any(route.cors is not None for route in self.routes)
 
@@ -282,13 +291,16 @@ class RouteTable:
 
     def _by_fields(self, head: RequestHead) -> Route | Denial:
         """The first of the routes that take this host, path and method whose fields fit, too."""
-        taking = [route for route in self.candidates(head.path, head.host) if head.method in route.methods]
-        first = selector(tuple([route.fields for route in taking])).first(head.fields)
+        method, orders, routes = head.method, [], self.routes
+        for order, _ in self._leaves(head.path, self._roots_at(head.host)):
+            if method in routes[order].methods:
+                orders.append(order)
+        first = self._selector(tuple(orders)).first(head.fields)
         if isinstance(first, Denial):
             return first
         if first is not None:
-            return taking[first]
-        names = ", ".join(dict.fromkeys(each.name for route in taking for each in route.fields))
+            return routes[orders[first]]
+        names = ", ".join(dict.fromkeys(each.name for order in orders for each in routes[order].fields))
         return Denial(Reason.NO_ROUTE, f"no route takes this path with these fields: {names}")
 
     def candidates(self, path: str, host: str | None = None) -> tuple[Route, ...]:
@@ -298,17 +310,35 @@ class RouteTable:
             path: in canonical form.
             host: a Host field, which has to fit, too; None for any host.
         """
-        roots = self._by_host.values() if host is None else self._roots_of(host)
+        roots = (self._root, *self._by_host.values()) if host is None else self._roots_at(host)
+        return tuple([route for _, route in self._leaves(path, roots)])
+
+    @staticmethod
+    def _leaves(path: str, roots: Sequence[_Node]) -> list[_Leaf]:
+        """Every leaf of these trees whose path fits, each once, in file order."""
         segments, found = path.split("/"), list[_Leaf]()
-        for root in (self._root, *roots):
+        for root in roots:
             root.gather(segments, 1, found)
-        routes = {leaf.order: leaf.route for leaf in found}
-        return tuple([routes[order] for order in sorted(routes)])
+        found.sort(key=_ORDER)
+        # A route that names several hosts is in the tree of each.
+        once = len(roots) == 1
+        return found if once else [leaf for at, leaf in enumerate(found) if not at or leaf.order != found[at - 1].order]
+
+    def _roots_at(self, host: str) -> list[_Node]:
+        """The trees of the routes that take the host of a Host field."""
+        return [self._root, *self._roots_of(host)] if self._by_host else [self._root]
+
+    def _selector(self, orders: tuple[int, ...]) -> FieldSelector:
+        """What chooses among some routes by their fields; kept, since requests for one path meet the same ones."""
+        known = self._selectors.get(orders)
+        if known is None:
+            if len(self._selectors) >= MOST_SELECTORS:
+                self._selectors.clear()
+            known = self._selectors[orders] = FieldSelector([self.routes[order].fields for order in orders])
+        return known
 
     def _roots_of(self, host: str) -> Iterator[_Node]:
         """The trees of the routes that name the host of a Host field."""
-        if not self._by_host:
-            return
         for name in names_for(canonical_host(host), self._longest_host):
             if (root := self._by_host.get(name)) is not None:
                 yield root

@@ -13,7 +13,7 @@ from gateway.policy.fields import FieldCondition
 from gateway.policy.model import RequestHead, Route
 from gateway.policy.paths import Oddity
 from gateway.policy.patterns import compiled
-from gateway.policy.routes import Literal, Rest, RouteTable, Segment, Variable, parse_template
+from gateway.policy.routes import MOST_SELECTORS, Literal, Rest, RouteTable, Segment, Variable, parse_template
 
 from .policy_case import head, reason, route
 
@@ -213,6 +213,16 @@ def test_fields_tell_routes_apart_that_take_the_same_path(
     request = head(text, method)._replace(fields=[(name.encode(), value.encode()) for name, value in fields.items()])
     found = RouteTable(VERSIONS).match(request)
     assert (found.id if isinstance(found, Route) else found.reason.value) == expected
+
+
+def test_more_paths_by_fields_than_a_table_remembers_are_told_apart_all_the_same() -> None:
+    second = (FieldCondition("X-Version", ("2",)),)
+    paths = [f"/{number}" for number in range(MOST_SELECTORS + 2)]
+    table = RouteTable([*(replace(route(path[1:], path), fields=second) for path in paths), route("any", "/{any}")])
+    for path in (*paths, *paths):
+        with_field = table.match(head(path)._replace(fields=[(b"X-Version", b"2")]))
+        assert isinstance(with_field, Route)
+        assert (with_field.id, matched(table, path)) == (path[1:], "any")
 
 
 def test_a_path_that_no_fields_open_names_them() -> None:
