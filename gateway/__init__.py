@@ -6,8 +6,8 @@ A request's journey, and where each step is:
     take      which token does it carry?         policy.bearer
     verify    is the token genuine and valid?    tokens; keys are fetched beside the request path
     decide    does it satisfy the rule?          policy.decision
-    forward   stream to the upstream             exchange, between downstream and upstream; tunnel for WebSockets
-    record    one access record, always          recorder, access
+    forward   stream to the upstream             relay, between downstream and upstream; tunnel for WebSockets
+    record    one access record, always          exchange, recorder, access
 
 `rules.judge` is the first four of them and waits for nothing; `proxy` travels all six. The layers, from the top; each
 imports only from those below it, and siblings do not know each other (the import rules are executed by `make check`):
@@ -18,8 +18,8 @@ imports only from those below it, and siblings do not know each other (the impor
     explain      the same judgement, told step by step
     embedded, figures
     build (a configuration becomes a plan), assembly (a plan's parts become objects), proxy, admin, issuer, demo
-    sources, plan, recorder, exchange, tunnel, rules
-    tokens, upstream, downstream, access
+    sources, plan, recorder, relay, exchange, tunnel, rules
+    tokens, upstream, downstream, access, rates
     client, config, deadlines, tls, starting, background
     policy       pure: standard library only, no clock, no logging, no I/O
 

@@ -10,7 +10,6 @@ from aiohttp.http_parser import RawRequestMessage
 
 from gateway.client.token_source import NoToken, TokenSource
 from gateway.downstream.connection import ClientConnection
-from gateway.exchange import Exchange
 from gateway.policy.decision import Allow
 from gateway.policy.denial import Denial, Reason
 from gateway.policy.headers import read_head
@@ -18,6 +17,7 @@ from gateway.policy.model import Route
 from gateway.policy.preflight import Preflight
 from gateway.policy.resource_metadata import resource_path
 from gateway.recorder import Recorder
+from gateway.relay import Relay
 from gateway.rules import UNKNOWN, Familiar, Known, Rules, beyond_rates, familiar, judge, without_key
 from gateway.tokens.introspection import UnknownToken
 from gateway.tokens.verifier import VerifiedToken
@@ -76,7 +76,7 @@ class Proxy:
         self._exchange(connection, None).refuse(denial)
 
     @staticmethod
-    def _describe(exchange: Exchange, rules: Rules, path: str) -> None:
+    def _describe(exchange: Relay, rules: Rules, path: str) -> None:
         """Tell what there is to know of a protected resource (RFC 9728 §3)."""
         routes = rules.table.candidates(path, exchange.head.host) if path else ()
         if rules.metadata is None or (path and not routes):
@@ -86,11 +86,11 @@ class Proxy:
         else:
             exchange.tell(rules.metadata.document(path, routes))
 
-    def _exchange(self, connection: ClientConnection, message: RawRequestMessage | None) -> Exchange:
+    def _exchange(self, connection: ClientConnection, message: RawRequestMessage | None) -> Relay:
         self._recorder.in_flight += 1
-        return Exchange(connection, message, self.rules, self._recorder.record, self._later, self._clock())
+        return Relay(connection, message, self.rules, self._recorder.record, self._later, self._clock())
 
-    def _travel(self, exchange: Exchange, known: Known = UNKNOWN, *, looked: bool = False) -> None:
+    def _travel(self, exchange: Relay, known: Known = UNKNOWN, *, looked: bool = False) -> None:
         """The journey; where it has to wait, a task takes it up again."""
         rules = exchange.rules
         exchange.judgement = judgement = judge(
@@ -121,7 +121,7 @@ class Proxy:
         elif isinstance(outcome, Preflight):
             exchange.answer_preflight(outcome)
 
-    def _deny(self, exchange: Exchange, denial: Denial) -> None:
+    def _deny(self, exchange: Relay, denial: Denial) -> None:
         """Refuse, unless the route's mode lets it pass."""
         route = exchange.judgement.route
         if route is not None and exchange.lets_pass(denial):
@@ -130,7 +130,7 @@ class Proxy:
             exchange.refuse(denial)
 
     @staticmethod
-    def _beyond_bounds(exchange: Exchange, route: Route) -> Denial | None:
+    def _beyond_bounds(exchange: Relay, route: Route) -> Denial | None:
         """What an allowed request is refused for; what would be refused anyway (shadow) counts against no bound."""
         if exchange.would_deny is not None and route.rule.mode.name == "shadow":
             return None
@@ -140,7 +140,7 @@ class Proxy:
             return None
         return beyond_rates(exchange.rules, exchange.judgement, exchange.client, exchange.head)
 
-    def _let_in(self, exchange: Exchange, route: Route) -> None:
+    def _let_in(self, exchange: Relay, route: Route) -> None:
         """Within the route's bounds, on to its upstream; first the gateway's own token is waited for if need be."""
         beyond = self._beyond_bounds(exchange, route)
         if beyond is not None and not exchange.lets_pass(beyond):
@@ -161,12 +161,12 @@ class Proxy:
                 return
         self._forward(exchange, upstream)
 
-    def _forward(self, exchange: Exchange, upstream: Upstream) -> None:
+    def _forward(self, exchange: Relay, upstream: Upstream) -> None:
         if not exchange.forward_at_once(upstream):
             exchange.wait()
             self._later(exchange, exchange.forward(upstream))
 
-    async def _obtain_token(self, exchange: Exchange, upstream: Upstream, credentials: TokenSource) -> None:
+    async def _obtain_token(self, exchange: Relay, upstream: Upstream, credentials: TokenSource) -> None:
         obtained = await credentials.wait()
         if exchange.over:
             return
@@ -177,13 +177,13 @@ class Proxy:
             self._forward(exchange, upstream)
         exchange.go_on()
 
-    async def _look_for_key(self, exchange: Exchange, unknown: UnknownKey) -> None:
+    async def _look_for_key(self, exchange: Relay, unknown: UnknownKey) -> None:
         await exchange.rules.keys[unknown.issuer].look_for(unknown.kid)
         if not exchange.over:
             self._travel(exchange, looked=True)
             exchange.go_on()
 
-    def _ask_issuer(self, exchange: Exchange, unknown: UnknownToken) -> None:
+    def _ask_issuer(self, exchange: Relay, unknown: UnknownToken) -> None:
         rules = exchange.rules
         asked = rules.introspectors[unknown.issuer].ask(unknown, rules.verifier.admit)
         if isinstance(asked, Denial):
@@ -192,7 +192,7 @@ class Proxy:
             exchange.wait()
             self._later(exchange, self._wait_for_issuer(exchange, asked))
 
-    async def _wait_for_issuer(self, exchange: Exchange, asked: asyncio.Future[VerifiedToken | Denial]) -> None:
+    async def _wait_for_issuer(self, exchange: Relay, asked: asyncio.Future[VerifiedToken | Denial]) -> None:
         answer = await asked
         if exchange.over:
             return
@@ -204,20 +204,20 @@ class Proxy:
             self._travel(exchange, looked=True)
         exchange.go_on()
 
-    def _later(self, exchange: Exchange, journey: Coroutine[None, None, None]) -> None:
+    def _later(self, exchange: Relay, journey: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(_guarded(exchange, journey))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
 
-async def _guarded(exchange: Exchange, journey: Coroutine[None, None, None]) -> None:
+async def _guarded(exchange: Relay, journey: Coroutine[None, None, None]) -> None:
     try:
         await journey
     except Exception as error:  # noqa: BLE001 - the last line of defence
         fail_closed(exchange, error)
 
 
-def fail_closed(exchange: Exchange, error: Exception) -> None:
+def fail_closed(exchange: Relay, error: Exception) -> None:
     """Whatever is unforeseen is logged and refused, and never forwarded."""
     log.error("request %s failed unexpectedly", exchange.request_id, exc_info=error)
     if not exchange.over:
