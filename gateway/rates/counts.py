@@ -6,24 +6,19 @@ counts no more is written over. Where a bucket is full, the caller is forgotten 
 
 from __future__ import annotations
 
-import fcntl
-import mmap
-import os
 from collections.abc import Callable
 from hashlib import blake2b
 from math import inf
 from struct import Struct
 
 from gateway.policy.rates import Counted
+from gateway.shared_table import SharedTable, create_table
 
 BUCKETS = 4096
 SLOTS = 32
 """In each bucket. Callers are spread evenly, so a bucket is full only when the whole table nearly is."""
 
 DIGEST_BYTES = 16
-_PLACE_BYTES = 4
-"""Of the digest that say which bucket it is."""
-
 
 _SLOT = Struct(f"<{DIGEST_BYTES}sQIII")
 """The digest of caller and limit; when the window is over that follows the counted one, in seconds since the epoch; the
@@ -35,9 +30,7 @@ SIZE = BUCKETS * _BUCKET
 
 def create() -> int:
     """A file descriptor of an empty table, in memory only; it goes with the last process that holds it."""
-    table = os.memfd_create("scopegate-rates", os.MFD_CLOEXEC)
-    os.ftruncate(table, SIZE)
-    return table
+    return create_table("scopegate-rates", SIZE)
 
 
 class RateCounts:
@@ -55,13 +48,13 @@ class RateCounts:
     def __init__(self, clock: Callable[[], float], key: bytes, path: str | None = None) -> None:
         self._clock = clock
         self._key = blake2b(key, digest_size=32, person=b"scopegate rates").digest()
-        self._file = None if path is None else os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        self._table = mmap.mmap(-1 if self._file is None else self._file, SIZE)
+        self._shared = SharedTable(path, BUCKETS, _BUCKET)
+        self._table = self._shared.memory
 
     def take(self, caller: str, limit: int, seconds: int) -> bool:
         """Count a request, if so many in so many seconds leave room for it."""
         digest, start = self._place(caller)
-        self._lock(start)
+        self._shared.lock(start)
         try:
             at, now = self._find(digest, start), self._clock()
             counted = self._counted(at, now, seconds)
@@ -73,12 +66,12 @@ class RateCounts:
             _SLOT.pack_into(self._table, at, digest, until, limit, counted.before, counted.within + 1)
             return True
         finally:
-            self._unlock(start)
+            self._shared.unlock(start)
 
     def give_back(self, caller: str, seconds: int) -> None:
         """Take a request out of the count that has just been counted."""
         digest, start = self._place(caller)
-        self._lock(start)
+        self._shared.lock(start)
         try:
             at = self._find(digest, start)
             if at is not None:
@@ -86,53 +79,42 @@ class RateCounts:
                 if until == self._until(self._clock(), seconds) and within:
                     _SLOT.pack_into(self._table, at, digest, until, limit, before, within - 1)
         finally:
-            self._unlock(start)
+            self._shared.unlock(start)
 
     def counted(self, caller: str, seconds: int) -> Counted:
         """What is counted of a caller, in windows of so many seconds."""
         digest, start = self._place(caller)
-        self._lock(start)
+        self._shared.lock(start)
         try:
             return self._counted(self._find(digest, start), self._clock(), seconds)
         finally:
-            self._unlock(start)
+            self._shared.unlock(start)
 
     def forget(self, caller: str) -> None:
         """Count a caller anew."""
         digest, start = self._place(caller)
-        self._lock(start)
+        self._shared.lock(start)
         try:
             at = self._find(digest, start)
             if at is not None:
                 self._table[at : at + _SLOT.size] = bytes(_SLOT.size)
         finally:
-            self._unlock(start)
+            self._shared.unlock(start)
 
     def forget_all(self) -> None:
         """Count everyone anew."""
-        for start in range(0, SIZE, _BUCKET):
-            self._lock(start)
+        for start in range(0, len(self._table), _BUCKET):
+            self._shared.lock(start)
             self._table[start : start + _BUCKET] = bytes(_BUCKET)
-            self._unlock(start)
+            self._shared.unlock(start)
 
     def close(self) -> None:
         """Let go of the table."""
-        self._table.close()
-        if self._file is not None:
-            os.close(self._file)
+        self._shared.close()
 
     def _place(self, caller: str) -> tuple[bytes, int]:
         digest = blake2b(caller.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES, key=self._key).digest()
-        return digest, int.from_bytes(digest[:_PLACE_BYTES], "big") % BUCKETS * _BUCKET
-
-    def _lock(self, start: int) -> None:
-        """Be alone in this bucket, as a process always is that shares its table with nobody."""
-        if self._file is not None:
-            fcntl.lockf(self._file, fcntl.LOCK_EX, 1, start)
-
-    def _unlock(self, start: int) -> None:
-        if self._file is not None:
-            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, start)
+        return digest, self._shared.bucket(digest)
 
     def _find(self, digest: bytes, start: int) -> int | None:
         at = self._table.find(digest, start, start + _BUCKET)

@@ -6,12 +6,10 @@ bucket's lock. There is no list to keep: what has expired is written over.
 
 from __future__ import annotations
 
-import fcntl
-import mmap
-import os
 from collections.abc import Callable
 from struct import Struct
 
+from gateway.shared_table import SharedTable, create_table
 from gateway.tokens.replay import Admission
 
 DIGEST_BYTES = 32
@@ -27,9 +25,7 @@ SIZE = BUCKETS * _BUCKET
 
 def create() -> int:
     """A file descriptor of an empty table, in memory only; it goes with the last process that holds it."""
-    table = os.memfd_create("scopegate-replays", os.MFD_CLOEXEC)
-    os.ftruncate(table, SIZE)
-    return table
+    return create_table("scopegate-replays", SIZE)
 
 
 class SharedReplayStore:
@@ -45,17 +41,17 @@ class SharedReplayStore:
 
     def __init__(self, path: str, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        self._table = mmap.mmap(self._file, SIZE)
+        self._shared = SharedTable(path, BUCKETS, _BUCKET)
+        self._table = self._shared.memory
 
     def admit(self, digest: bytes, until: float) -> Admission:
         """Remember a digest of 32 bytes until then, unless it is known or there is no room."""
-        bucket = int.from_bytes(digest[:4], "big") % BUCKETS
-        fcntl.lockf(self._file, fcntl.LOCK_EX, 1, bucket)
+        start = self._shared.bucket(digest)
+        self._shared.lock(start)
         try:
-            return self._enter(bucket * _BUCKET, digest, until, self._clock())
+            return self._enter(start, digest, until, self._clock())
         finally:
-            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, bucket)
+            self._shared.unlock(start)
 
     def _enter(self, start: int, digest: bytes, until: float, now: float) -> Admission:
         free: int | None = None
@@ -72,5 +68,4 @@ class SharedReplayStore:
 
     def close(self) -> None:
         """Let go of the table."""
-        self._table.close()
-        os.close(self._file)
+        self._shared.close()
