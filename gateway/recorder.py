@@ -180,10 +180,12 @@ def _request_members(exchange: Exchange, route: Route | None) -> str:
         and last.method == head.method
     ):
         return last.members
+    address = rules.trusted_proxies.client_address(client.peer, head.forwarding)
+    client_ip = f'"{address}"' if address else NULL
     agent = NULL if received.user_agent is None else _quoted_bytes(received.user_agent)
     members = (
         f'"mode":"{"enforce" if route is None else route.rule.mode.name}","config_rev":"{rules.revision}",'
-        f'"client_ip":"{rules.trusted_proxies.client_address(client.peer, head.forwarding)}",'
+        f'"client_ip":{client_ip},'
         f'"peer_ip":"{client.peer}","method":{_name(head.method)},"host":"{head.host}",'
         f'"path":"{head.target.partition("?")[0]}","route":{NULL if route is None else _name(route.id)},'
         f'"query_keys":{json_list(query_keys(head.query))},'

@@ -22,7 +22,7 @@ class AccessRecord(TypedDict):
     trace_id: str
     mode: str
     config_rev: str
-    client_ip: str
+    client_ip: str | None
     peer_ip: str
     method: str | None
     host: str | None

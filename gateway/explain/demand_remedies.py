@@ -66,11 +66,14 @@ def evidence_of(findings: Findings) -> Evidence:
 
 
 def network(findings: Findings, denial: Denial) -> Iterator[Change]:
-    """From where to call, or which networks to add."""
+    """From where to call, or which networks to add; where the address is not known, who has to tell it."""
     route = "" if findings.route is None else findings.route.id
-    add = f"add the client's network to the networks of route {route} in {findings.grounds.file}"
-    told = f"call from {denial.expected} (found {shown(denial.found)})"
-    yield Change(told, (add,) if findings.request.peer else ("say who connects with --peer", add))
+    instead = [f"add the client's network to the networks of route {route} in {findings.grounds.file}"]
+    if not findings.request.peer:
+        instead.insert(0, "say who connects with --peer")
+    elif not evidence_of(findings).address:
+        instead = ["let the proxy write the client's address, and nothing else, into X-Forwarded-For"]
+    yield Change(f"call from {denial.expected} (found {shown(denial.found)})", tuple(instead))
 
 
 def hours(findings: Findings, denial: Denial) -> Iterator[Change]:

@@ -72,7 +72,7 @@ def circumstances(
     Args:
         networks: from which requests are taken; none for any.
         hours: at which requests are taken; None for any.
-        address: of the client.
+        address: of the client; "" where it is not known.
         now: seconds since the epoch.
     """
     if networks:

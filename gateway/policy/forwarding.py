@@ -14,6 +14,9 @@ from gateway.policy.headers import Field
 PSEUDONYM = "scopegate"
 """How this gateway calls itself in Via (RFC 9110 §7.6.3)."""
 
+_WITH_PORT = re.compile(r"(?:\[(?P<v6>[^\[\]]*:[^\[\]]*)\](?::[0-9]{1,5})?|(?P<v4>[0-9.]+):[0-9]{1,5})\Z")
+"""How RFC 7239 §6 writes an IPv6 address, and either with a port; some proxies write it so in X-Forwarded-For, too."""
+
 _TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})\Z")
 
 
@@ -32,18 +35,25 @@ class TrustedProxies:
         """The client's address: X-Forwarded-For walked from the right, as far as proxies are trusted.
 
         What an untrusted peer says is never looked at.
+
+        Returns:
+            The address, without a port; "" where a trusted proxy tells something that is none: `unknown`, a pseudonym.
         """
         client = peer
         if not self.trusts(peer):
             return client
         for item in reversed(_values(forwarding, b"x-forwarded-for")):
-            address = item.decode("latin-1")
-            if not _is_address(address):
-                break
-            client = address
-            if not self.trusts(address):
+            client = _address(item.decode("latin-1"))
+            if not self.trusts(client):
                 break
         return client
+
+
+def _address(node: str) -> str:
+    """The address of a node, which may bear a port; "" where it has none that is known."""
+    ported = _WITH_PORT.match(node)
+    address = node if ported is None else ported["v6"] or ported["v4"]
+    return address if _is_address(address) else ""
 
 
 def _is_address(text: str) -> bool:

@@ -97,8 +97,9 @@ def exceeded(limit: RateLimit, name: str, wait: int) -> Denial:
 
     Args:
         limit: that is used up.
-        name: of the caller.
+        name: of the caller; "" where its address is not known.
         wait: seconds until there is room again.
     """
-    found = f"all of it used by {limit.by} {brief(name, 120)}, for {wait} s more"
+    who = f"{limit.by} {brief(name, 120)}" if name else f"callers whose {limit.by} is not known"
+    found = f"all of it used by {who}, for {wait} s more"
     return replace(unmet(Reason.RATE_LIMITED, CHECK, f"at most {limit}", found), retry_after=wait)

@@ -273,6 +273,15 @@ def test_a_trusted_proxy_tells_the_clients_address_here_too(tmp_path: Path) -> N
     assert facts(elsewhere) == {"network": ("failed", "198.51.100.1", "10.0.0.0/8")}
 
 
+def test_an_address_that_a_trusted_proxy_does_not_tell_is_told_as_not_known(tmp_path: Path) -> None:
+    file = write(tmp_path, BOUNDED, trusted_proxies=["10.0.0.0/8"])
+    found = explained(file, "GET /open", None, "--peer", "10.0.0.1", "--header", "X-Forwarded-For: 10.0.0.5, unknown")
+    assert facts(found) == {"network": ("failed", "no address that is known", "10.0.0.0/8")}
+    assert "let the proxy write the client's address, and nothing else, into X-Forwarded-For" in advice(found)
+    ported = explained(file, "GET /open", None, "--peer", "10.0.0.1", "--header", "X-Forwarded-For: 192.0.2.1:4711")
+    assert facts(ported) == {"network": ("failed", "192.0.2.1", "10.0.0.0/8")}
+
+
 def test_a_token_that_has_expired_and_comes_from_elsewhere_needs_both_changes(tmp_path: Path) -> None:
     claims = {"scope": "jobs.read", "exp": 1}
     told = advice(explained(write(tmp_path, BOUNDED), "GET /a", claims, "--peer", "192.0.2.1"))

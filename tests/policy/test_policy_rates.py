@@ -101,3 +101,11 @@ def test_a_refusal_names_the_limit_and_the_caller_and_says_when_to_come_again() 
     assert refusal.status == 429
     assert (b"Retry-After", b"12") in refusal.fields
     assert b"nightly" not in refusal.body
+
+
+def test_callers_whose_address_is_not_known_are_told_as_one() -> None:
+    denial = exceeded(RateLimit(100, 60, "address"), "", 12)
+    assert denial.detail == (
+        "rate limit: expected at most 100/minute by address, "
+        "found all of it used by callers whose address is not known, for 12 s more"
+    )

@@ -209,6 +209,10 @@ FAR, NEAR = "X-Forwarded-For: 203.0.113.9", "X-Forwarded-For: 198.51.100.1"
         (["127.0.0.1/32"], "/far", [FAR, NEAR], (403, "network_not_allowed")),
         (["127.0.0.1/32"], "/far", [NEAR, FAR], (200, None)),
         (["127.0.0.1/32"], "/far", ["X-Forwarded-For: 203.0.113.9, x"], (403, "network_not_allowed")),
+        (["127.0.0.1/32"], "/far", [f"{FAR}:4711"], (200, None)),
+        (["127.0.0.1/32"], "/near", [f"{FAR}:4711"], (403, "network_not_allowed")),
+        (["127.0.0.1/32"], "/near", ["X-Forwarded-For: unknown"], (403, "network_not_allowed")),
+        (["127.0.0.1/32"], "/near", [FAR, "X-Forwarded-For: _hidden"], (403, "network_not_allowed")),
         (["127.0.0.1/32"], "/open", [FAR], (200, None)),
     ],
 )

@@ -255,6 +255,14 @@ async def test_what_a_trusted_proxy_says_about_the_way_is_kept(start: Start) -> 
     assert (record["client_ip"], record["peer_ip"]) == ("192.0.2.7", "127.0.0.1")
 
 
+async def test_the_record_names_no_client_where_a_trusted_proxy_tells_none(start: Start) -> None:
+    gate = await start(trusted_proxies=["127.0.0.0/8"])
+    assert (await gate.ask(request("GET /public/x", "X-Forwarded-For: 192.0.2.7, unknown"))).status == 200
+    assert gate.upstream.last.fields("x-forwarded-for") == ["192.0.2.7, unknown, 127.0.0.1"]
+    record = await gate.record()
+    assert (record["client_ip"], record["peer_ip"]) == (None, "127.0.0.1")
+
+
 async def test_the_hosts_of_one_connection_do_not_mix(gate: Gate) -> None:
     async with gate.connect() as client:
         for host in ("a.example", "b.example", "a.example"):

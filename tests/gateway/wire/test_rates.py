@@ -141,6 +141,15 @@ async def test_an_address_is_the_one_that_a_trusted_proxy_tells(start: Start) ->
     assert [await from_(gate, f"2001:db8::{last}") for last in (1, 2, 3)] == [200, 200, 429]
 
 
+async def test_callers_whose_address_a_trusted_proxy_does_not_tell_are_counted_together(start: Start) -> None:
+    gate = at_the_hour(await start(routes=[BY_ADDRESS], trusted_proxies=["127.0.0.0/8"]))
+    told = ("unknown", "192.0.2.1, _hidden", "nowhere")
+    assert [await from_(gate, each) for each in told] == [200, 200, 429]
+    assert [await from_(gate, f"192.0.2.1:{port}") for port in (1, 2, 3)] == [200, 200, 429]
+    refused = (await gate.records(6))[2]
+    assert "callers whose address is not known" in refused["detail"]
+
+
 async def test_counts_outlive_a_swap_of_the_rules(start: Start) -> None:
     gate = at_the_hour(await start(routes=[limited("client"), *OTHERS]))
     assert await statuses(gate, 2) == [200] * 2
