@@ -17,6 +17,7 @@ Where a rule or route says what is not known here, nothing is claimed: it is `un
     verdicts    the verdict on one request: match, take, check, decide
     difference  which kinds of request two tables answer differently
     proofs      what is doubtful in one table: who never matches, who overlaps (templates), what is left open
+    left_out    ways past a route that is told apart by fields
     granted     scopes that are demanded and that nobody can have
     reach       all that one client may do
     replay      what would have become of a past request, by its record

@@ -17,10 +17,11 @@ from gateway.policy.model import RequestHead, Route
 from gateway.policy.routes import METHODS, RouteTable
 from gateway.prove.beyond import rule_doubts, table_doubts
 from gateway.prove.callers import callers
+from gateway.prove.left_out import guards, way_past
 from gateway.prove.places import places
 from gateway.prove.segments import TooManyKindsError
 from gateway.prove.templates import is_narrower, written_otherwise
-from gateway.prove.verdicts import Policy, Request, enforced, head_of, verdict
+from gateway.prove.verdicts import Policy, Request, enforced, head_of, path_of, verdict
 from gateway.prove.words import fields_in_words, request_in_words
 
 
@@ -124,7 +125,8 @@ class _Survey:
     def _look(self, request: Request, head: RequestHead) -> None:
         """All methods of one place."""
         table = self.policy.table
-        fitting = [each for each in table.candidates(head.path, request.host) if fields_fit(each.fields, head.fields)]
+        candidates = table.candidates(head.path, request.host)
+        fitting = [each for each in candidates if fields_fit(each.fields, head.fields)]
         for method in sorted({method for route in fitting for method in route.methods}):
             self.kinds += 1
             asked = request._replace(method=method)
@@ -136,6 +138,7 @@ class _Survey:
             if winner is not None:
                 self._winners.add(winner.id)
                 self._judge(asked, winner, losers)
+                self._look_past(asked, winner, guards(winner, candidates, method))
 
     def _judge(self, request: Request, winner: Route, losers: list[Route]) -> None:
         differing = next((loser for loser in losers if loser.rule != winner.rule), None)
@@ -177,10 +180,27 @@ class _Survey:
             remedy = "put the narrower path first, or tell the paths apart"
             self._tell(Doubt(Kind.OVERLAP, loser, "path", f"{message}: {remedy}", telling))
 
+    def _look_past(self, request: Request, winner: Route, guarding: tuple[Route, ...]) -> None:
+        """Who gets past the routes above by leaving out the fields by which they are told apart."""
+        if not guarding or not self._is_new("fields", winner.id, *(guard.id for guard in guarding)):
+            return
+        way = way_past(self.policy, request, winner, guarding)
+        if way is None or self._is_told(winner, way.guard):
+            return
+        remedy = "demand as much, or name under fields which requests"
+        sent, refused = way.witness, f"{verdict(self.policy, way.guarded)}{fields_in_words(way.guarded)}"
+        if sent.caller.payload is None:
+            message = f"{sent.method} {sent.target}{fields_in_words(sent)} enters without a token"
+            told = f"{message}, to which {way.guard.id!r} above says {refused}: {remedy} this route takes"
+            self._tell(Doubt(Kind.PUBLIC_BELOW, winner, "public", told, sent))
+        else:
+            message = f"{request_in_words(sent)}: {winner.id!r} below says allow, this route says {refused}"
+            self._tell(Doubt(Kind.OVERLAP, way.guard, "fields", f"{message}: {remedy} that one takes", sent))
+
     def _telling(self, request: Request, winner: Route, loser_alone: Policy) -> Request | None:
         """The request with a caller whom two routes answer differently."""
         loser = loser_alone.table.routes[0]
-        path = _path(request)
+        path = path_of(request)
         for caller in callers((winner.rule, loser.rule), self.policy.issuers, path):
             asked = request._replace(caller=caller)
             if verdict(self.policy, asked).allowed != verdict(loser_alone, asked).allowed:
@@ -200,7 +220,7 @@ class _Survey:
         """Whether a path that one route takes may be read as a path that another one guards."""
         if ("read", route.id, guard.id) in self._compared:
             return
-        for caller in callers((route.rule, guard.rule), self.policy.issuers, _path(request)):
+        for caller in callers((route.rule, guard.rule), self.policy.issuers, path_of(request)):
             asked, read = (request._replace(caller=caller, target=each) for each in (target, request.target))
             if verdict(self.policy, asked).allowed and not verdict(self.policy, read).allowed:
                 self._compared.add(("read", route.id, guard.id))
@@ -208,8 +228,3 @@ class _Survey:
                 remedy = f"which {guard.id!r} refuses: remove allow_in_path, or demand here what is demanded there"
                 self._tell(Doubt(Kind.READ_OTHERWISE, route, "allow_in_path", f"{message}, {remedy}", asked))
                 return
-
-
-def _path(request: Request) -> str:
-    head = head_of(request)
-    return "/" if isinstance(head, Denial) else head.path

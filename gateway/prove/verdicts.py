@@ -160,6 +160,12 @@ def head_of(request: Request) -> RequestHead | Denial:
     )
 
 
+def path_of(request: Request) -> str:
+    """Its path in canonical form; "/" where it has none."""
+    head = head_of(request)
+    return "/" if isinstance(head, Denial) else head.path
+
+
 def _placed(caller: Caller, origin: str) -> tuple[tuple[bytes, ...], tuple[tuple[bytes, bytes], ...]]:
     """Where the token is: in Authorization, in another field, or in a cookie that a page of this origin sends."""
     if caller.payload is None:

@@ -55,6 +55,7 @@ def test_every_doubt_is_shown_by_its_witness(policies: tuple[Policy, Policy], di
 
 
 V2, V3 = ((FieldCondition("X-V", (value,)),) for value in "23")
+V, NO_V = (FieldCondition("X-V"),), (FieldCondition("X-V", present=False),)
 
 
 @pytest.mark.parametrize(
@@ -121,6 +122,83 @@ def test_what_is_doubtful_is_told(routes: list[Route], doubts: list[tuple[Kind, 
     assert found.unproven == ()
     told = [(doubt.kind, doubt.route.id, doubt.witness and doubt.witness.target) for doubt in found.doubts]
     assert told == doubts
+
+
+def denying(name: str, path: str, **terms: object) -> Route:
+    return replace(route(name, path, **terms), rule=Rule(deny=True))
+
+
+@pytest.mark.parametrize(
+    ("routes", "doubts"),
+    [
+        ([route("two", "/a", "a", fields=V2), route("rest", "/a")], [(Kind.PUBLIC_BELOW, "rest", ())]),
+        ([route("two", "/a", "a", fields=V2), route("rest", "/{x...}")], [(Kind.PUBLIC_BELOW, "rest", ())]),
+        ([route("two", "/a", "a", fields=V2), route("some", "/a", fields=V)], [(Kind.PUBLIC_BELOW, "some", ("any",))]),
+        (
+            [route("two", "/a", "a", fields=V2), route("three", "/a", "b", fields=V3), route("rest", "/a")],
+            [(Kind.PUBLIC_BELOW, "rest", ())],
+        ),
+        ([route("two", "/a", "a", "b", fields=V2), route("rest", "/a", "a")], [(Kind.OVERLAP, "two", ())]),
+        (
+            [route("two", "/a", "a", "b", fields=V2), route("three", "/a", "a", "c", fields=V3), route("d", "/a", "a")],
+            [(Kind.OVERLAP, "two", ())],
+        ),
+    ],
+)
+def test_a_field_that_can_be_left_out_to_get_past_a_demand_is_told(
+    routes: list[Route], doubts: list[tuple[Kind, str, tuple[str, ...]]]
+) -> None:
+    found = prove(policy(*routes))
+    assert found.unproven == ()
+    told = [
+        (doubt.kind, doubt.route.id, doubt.witness and tuple(value for _, value in doubt.witness.fields))
+        for doubt in found.doubts
+    ]
+    assert told == doubts
+
+
+@pytest.mark.parametrize(
+    "routes",
+    [
+        [route("two", "/a", "a", fields=V2), route("rest", "/a", "b")],
+        [route("two", "/a", "a", fields=V2), route("rest", "/a", "a")],
+        [route("two", "/a", "a", fields=V2), route("rest", "/a", "a", "b")],
+        [route("two", "/a", "a", "b", fields=V2), route("three", "/a", "c", fields=V3), route("rest", "/a", "a")],
+        [route("two", "/a", "a", fields=V2), route("three", "/a", fields=V3)],
+        [route("two", "/a", "a", fields=V2), route("none", "/a", fields=NO_V)],
+        [route("two", "/a", "a", fields=V2), denying("rest", "/a")],
+        [denying("two", "/a", fields=V2), route("rest", "/a")],
+        [route("two", "/a", "a", fields=V2), route("closed", "/a", "a"), route("other", "/b")],
+        [route("two", "/a", "a", fields=V2), replace(route("rest", "/a"), methods=frozenset({"POST"}))],
+        [route("two", "/a", "a", fields=V2, hosts=("a.example",)), route("rest", "/a", hosts=("b.example",))],
+    ],
+)
+def test_versions_told_apart_by_fields_are_no_way_past_each_other(routes: list[Route]) -> None:
+    assert prove(policy(*routes)).doubts == ()
+
+
+def test_a_route_that_never_takes_a_request_is_no_guard() -> None:
+    never = route("never", "/a", "b", "c", fields=V2)
+    found = prove(policy(route("two", "/a", "b", fields=V2), never, route("rest", "/a", "b")))
+    assert [(doubt.kind, doubt.route.id) for doubt in found.doubts] == [(Kind.UNREACHABLE, "never")]
+
+
+def test_a_way_past_is_told_with_both_requests() -> None:
+    public, weaker = (
+        prove(policy(route("two", "/a", "a", "b", fields=V2), below)).doubts[0]
+        for below in (route("rest", "/a"), route("rest", "/a", "a"))
+    )
+    assert public.key == "public"
+    assert public.message == (
+        "GET /a enters without a token, to which 'two' above says token_missing (X-V: 2): "
+        "demand as much, or name under fields which requests this route takes"
+    )
+    assert weaker.key == "fields"
+    assert weaker.message.startswith("GET /a with a token of https://one.example")
+    assert weaker.message.endswith(
+        "scope a: 'rest' below says allow, this route says scope_insufficient (X-V: 2): demand as much, or name under "
+        "fields which requests that one takes"
+    )
 
 
 def test_an_overlap_that_no_token_shows_for_sure_is_unproven() -> None:
