@@ -15,7 +15,7 @@ from gateway.explain.grounds import lay
 from gateway.prove.difference import Change, Difference, Finding, compare
 from gateway.prove.telling import difference_as_json
 from gateway.prove.verdicts import Policy, Verdict
-from gateway.prove.words import request_in_words, verdict_in_words
+from gateway.prove.words import request_in_words, verdict_in_words, way_in_words
 
 FINDINGS: Final = 1
 _FAILS: Final = {
@@ -87,7 +87,7 @@ def _told(finding: Finding, verdict: Verdict) -> str:
     """The verdict; and where it leads, if that is what changes."""
     if finding.change is not Change.REROUTED or verdict.route is None:
         return verdict_in_words(verdict)
-    return f"{verdict_in_words(verdict)}, to {' '.join(verdict.route.destination(finding.witness.target))}"
+    return f"{verdict_in_words(verdict)}, to {way_in_words(verdict.route, finding.witness.target)}"
 
 
 def summary(found: Difference) -> str:

@@ -50,7 +50,7 @@ def by_path(rule: Rule) -> frozenset[tuple[str, int]]:
 
 
 def rule_doubts(before: Route | Denial, after: Route | Denial) -> Iterator[str]:
-    """What two routes that take the same requests differ in beyond what can be compared."""
+    """What the rules of two routes that take the same requests differ in beyond what can be compared."""
     routes = [route for route in (before, after) if isinstance(route, Route)]
     names = " and ".join(dict.fromkeys(route.id for route in routes))
     rules = {route.rule for route in routes}
@@ -66,6 +66,14 @@ def rule_doubts(before: Route | Denial, after: Route | Denial) -> Iterator[str]:
         yield f"route {names}: hours of different time zones cannot be compared"
     if before.rule.asks != after.rule.asks:
         yield f"route {names}: which opaque tokens are taken cannot be compared"
+
+
+def route_doubts(before: Route | Denial, after: Route | Denial) -> Iterator[str]:
+    """The same of the routes as a whole."""
+    yield from rule_doubts(before, after)
+    if isinstance(before, Denial) or isinstance(after, Denial):
+        return
+    names = " and ".join(dict.fromkeys((before.id, after.id)))
     if _told_to_pages(before.cors, after.cors):
         yield f"route {names}: what answers tell pages of other origins (cors) cannot be compared"
     for name in NOT_OF_HEADS:

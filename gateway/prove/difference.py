@@ -10,7 +10,7 @@ from gateway.policy.denial import Denial, Reason
 from gateway.policy.model import RequestHead, Route, TrustedIssuer
 from gateway.policy.paths import Oddity
 from gateway.policy.preflight import said_of_pages
-from gateway.prove.beyond import NOT_OF_HEADS, by_path, issuer_doubts, rule_doubts, table_doubts
+from gateway.prove.beyond import NOT_OF_HEADS, by_path, issuer_doubts, route_doubts, rule_doubts, table_doubts
 from gateway.prove.callers import callers
 from gateway.prove.places import places
 from gateway.prove.preflights import preflights
@@ -24,7 +24,8 @@ class Change(StrEnum):
     ALLOWED = "newly-allowed"
     REFUSED = "newly-refused"
     REROUTED = "rerouted"
-    """It enters with either, and goes to another upstream, or there with another path."""
+    """It enters with either, and another upstream answers, or the same one is sent another path, or told otherwise who
+    calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,21 +152,21 @@ class _Comparison:
         """Whether no token can tell two routes apart."""
         if isinstance(before, Denial) or isinstance(after, Denial) or not self._same_issuers:
             return False
-        compared = ("rule", "upstream", "rewrite", "cors", *NOT_OF_HEADS)
+        compared = ("rule", "upstream", "rewrite", "claim_fields", "forward_token", "cors", *NOT_OF_HEADS)
         return all(getattr(before, name) == getattr(after, name) for name in compared)
 
     def _try(self, request: Request, path: str, before: Route | Denial, after: Route | Denial) -> None:
         """Ask both tables about callers of every kind; or, where that was done for these rules, of those that tell."""
         routes = tuple(route for route in (before, after) if isinstance(route, Route))
         key = tuple(route.rule if isinstance(route, Route) else None for route in (before, after))
-        destinations = len({route.destination(request.target) for route in routes})
+        destinations = len({_sent(route, request.target) for route in routes})
         asked = self._telling.get((key, destinations))
         told: dict[Change, Caller] = {}
         for caller in callers(key, self._issuers, path) if asked is None else asked:
             change = self._ask(request._replace(caller=caller))
             if change is not None:
                 told.setdefault(change, caller)
-        doubts = list(rule_doubts(before, after))
+        doubts = list(route_doubts(before, after))
         self.unproven.extend(doubts)
         if asked is None and not doubts and not any(by_path(route.rule) for route in routes):
             self._telling[key, destinations] = tuple(told.values())
@@ -197,4 +198,9 @@ def _change(target: str, before: Verdict, after: Verdict) -> Change | None:
         return None
     if before.is_preflight or after.is_preflight:
         return None
-    return None if before.route.destination(target) == after.route.destination(target) else Change.REROUTED
+    return None if _sent(before.route, target) == _sent(after.route, target) else Change.REROUTED
+
+
+def _sent(route: Route, target: str) -> tuple[object, ...]:
+    """Where a request goes that a route lets in, and what it tells there of the caller."""
+    return route.destination(target), frozenset(route.claim_fields), route.forward_token

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway.policy.denial import Denial
+from gateway.policy.model import Route
 from gateway.prove.verdicts import HOST, NOW, Caller, Request, Verdict
 
 _TIMES = ("iat", "exp", "auth_time")
@@ -64,6 +65,13 @@ def verdict_in_words(verdict: Verdict) -> str:
     return str(verdict) if verdict.route is None else f"{verdict.route.id}: {verdict}"
 
 
+def way_in_words(route: Route, target: str) -> str:
+    """Such as `maintenance /jobs/7 with X-Tenant of tenant`: where a request goes, and what is told of the caller."""
+    told = [f"{field.name} of {field.claim}" for field in route.claim_fields]
+    told += ["the token"] if route.forward_token else []
+    return " ".join([*route.destination(target), *([f"with {', '.join(told)}"] if told else [])])
+
+
 def request_as_json(request: Request, now: float) -> dict[str, Any]:
     """All that is needed to send it."""
     caller = request.caller
@@ -89,4 +97,6 @@ def verdict_as_json(verdict: Verdict) -> dict[str, Any]:
         "route": None if verdict.route is None else verdict.route.id,
         "upstream": None if verdict.route is None or verdict.is_preflight else verdict.route.upstream,
         "rewrite": None if verdict.route is None or verdict.route.rewrite is None else verdict.route.rewrite._asdict(),
+        "claim_fields": None if verdict.route is None else dict(verdict.route.claim_fields),
+        "forward_token": None if verdict.route is None else verdict.route.forward_token,
     }

@@ -64,6 +64,18 @@ def test_the_exit_code_tells_of_what_was_asked(old: Path, wider: Path, fail_on: 
     assert run(old, wider, "--fail-on", fail_on).exit_code == code
 
 
+def test_what_the_upstream_is_told_of_the_caller_is_a_row(old: Path) -> None:
+    claim = "scopes: [jobs.run]\n    claim_fields: { X-Tenant: tenant }\n    forward_token: true"
+    outcome = run(old, changed(old, "scopes: [jobs.run]", claim))
+    rows = outcome.stdout.splitlines()[1:]
+    assert (outcome.exit_code, {row.split()[0] for row in rows}) == (1, {"rerouted"})
+    assert any(
+        "run-job: allow, to maintenance /maintenance/jobs/any/runs with X-Tenant of tenant, the token" in row
+        for row in rows
+    )
+    assert run(old, old.with_name("new.yaml"), "--fail-on", "newly-allowed").exit_code == 0
+
+
 def test_what_cannot_be_compared_is_never_taken_for_the_same(old: Path) -> None:
     new = changed(old, "audience: https://maintenance.example", "audience: https://maintenance.example\n    leeway: 5s")
     outcome = run(old, new, "--fail-on", "newly-allowed")

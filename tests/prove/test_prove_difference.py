@@ -1,18 +1,21 @@
 """`compare`: all that changes is found, and what is found is so."""
 
 import random
-from dataclasses import replace
+from dataclasses import fields as dataclass_fields, replace
 from datetime import timedelta, timezone
 from ipaddress import ip_network
 
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from gateway.policy.claim_fields import ClaimField
+from gateway.policy.cors import Cors
 from gateway.policy.fields import FieldCondition
-from gateway.policy.model import ClaimCondition, PathVariable, Route, Rule, TokenFrom
+from gateway.policy.model import ClaimCondition, PathVariable, Route, RouteTimeouts, Rule, TokenFrom, WebSocketTerms
 from gateway.policy.modes import Mode
 from gateway.policy.path_rewrite import PathRewrite
 from gateway.policy.paths import Oddity
+from gateway.policy.rates import RateLimit
 from gateway.policy.routes import RouteTable
 from gateway.policy.scopes import ScopeGroup
 from gateway.prove.difference import Change, compare, newly_allowed
@@ -108,6 +111,9 @@ READ = route("read", "/jobs/{job}", all_of=("a",))
         (replace(READ, upstream="down"), {Change.REROUTED}),
         (replace(READ, rewrite=PathRewrite("/jobs", "/v2")), {Change.REROUTED}),
         (replace(READ, rewrite=PathRewrite("/jobs", "/jobs")), set()),
+        (replace(READ, claim_fields=(ClaimField("X-Tenant", "tenant"),)), {Change.REROUTED}),
+        (replace(READ, forward_token=True), {Change.REROUTED}),
+        (replace(READ, timeouts=RouteTimeouts(total=5.0)), set()),
         (replace(READ, hosts=("a.example",)), {Change.REFUSED}),
         (route("read", "/jobs/{job}", all_of=("a",), clients=frozenset({("one", "me")})), {Change.REFUSED}),
         (route("read", "/jobs/{job}", all_of=("a",), conditions=TENANT), {Change.REFUSED}),
@@ -184,11 +190,62 @@ def test_the_methods_of_a_change_are_told_together() -> None:
     assert finding.methods == ("POST", "PUT")
 
 
-@pytest.mark.parametrize("terms", [{"max_body": 5}, {"websocket": object()}, {"rate_limits": (1,)}])
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"max_body": 5},
+        {"websocket": WebSocketTerms(60.0, end_at_expiry=True)},
+        {"rate_limits": (RateLimit(5, 60, "client"),)},
+    ],
+)
 def test_what_concerns_more_than_heads_is_unproven(terms: dict[str, object]) -> None:
     found = compare(policy(READ), policy(replace(READ, **terms)))  # type: ignore[arg-type]
     assert found.findings == ()
     assert found.unproven == (f"route read: {next(iter(terms))} changes, which cannot be compared",)
+
+
+def test_what_is_told_of_the_caller_opens_no_door() -> None:
+    told = replace(READ, claim_fields=(ClaimField("X-Tenant", "tenant"),), forward_token=True)
+    found = newly_allowed(policy(READ), policy(told))
+    assert (found.findings, found.unproven) == ((), ())
+
+
+CHANGED: dict[str, object] = {
+    "path": "/work/{job}",
+    "methods": frozenset({"POST"}),
+    "rule": Rule(public=True),
+    "upstream": "down",
+    "forward_token": True,
+    "allow_in_path": frozenset({Oddity.ENCODED_SLASH}),
+    "websocket": WebSocketTerms(60.0, end_at_expiry=True),
+    "max_body": 5,
+    "hosts": ("a.example",),
+    "fields": (FieldCondition("X-V", ("1",)),),
+    "rewrite": PathRewrite("/jobs", "/v2"),
+    "claim_fields": (ClaimField("X-Tenant", "tenant"),),
+    "cors": Cors(("https://page.example",)),
+    "rate_limits": (RateLimit(5, 60, "client"),),
+}
+UNSAID = {"id", "timeouts"}
+"""What of a route changes neither who enters, nor where a request goes, nor what is told there of the caller."""
+
+
+def test_another_claim_in_the_same_field_is_told_and_another_order_is_not() -> None:
+    names = (("X-Tenant", "tenant"), ("X-Role", "role"))
+    one, turned, other = (
+        replace(READ, claim_fields=tuple(ClaimField(*each) for each in told))
+        for told in (names, names[::-1], (("X-Tenant", "org"), names[1]))
+    )
+    assert compare(policy(one), policy(turned)).findings == ()
+    (finding,) = compare(policy(one), policy(other)).findings
+    assert (finding.change, finding.witness.caller.payload is None) == (Change.REROUTED, False)
+
+
+def test_whatever_of_a_route_changes_is_told() -> None:
+    assert CHANGED.keys() | UNSAID == {each.name for each in dataclass_fields(Route) if each.init}
+    for name, value in CHANGED.items():
+        found = compare(policy(READ), policy(replace(READ, **{name: value})))  # type: ignore[arg-type]
+        assert found.findings or found.unproven, name
 
 
 def test_claims_that_are_compared_with_the_path_in_another_way_are_unproven() -> None:

@@ -209,6 +209,13 @@ def test_an_overlap_that_no_token_shows_for_sure_is_unproven() -> None:
     assert found.unproven[0].startswith("route one and two: ")
 
 
+def test_what_does_not_decide_about_requests_is_nothing_that_an_overlap_leaves_unproven() -> None:
+    found = prove(policy(route("one", "/{a}/x", "a", max_body=5), route("two", "/y/{b}", "a", forward_token=True)))
+    assert (found.doubts, found.unproven) == ((), ())
+    twice = replace(route("two", "/y/{b}"), rule=Rule(issuers=BOTH, all_of=("a", "a")), max_body=7)
+    assert prove(policy(route("one", "/{a}/x", "a", max_body=5), twice)).unproven == ()
+
+
 def test_a_table_of_too_many_kinds_calls_no_route_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.prove.paths.MOST_PATHS", 3)
     found = prove(policy(*(route(f"r{at}", f"/{at}", "a") for at in range(9))))
