@@ -58,6 +58,8 @@ def judged(record: dict[str, Any], **demands: Any) -> Replayed:
         (CALLED, {"clients": frozenset({("one", "other")})}, Replayed.REFUSED),
         (CALLED, {"networks": NETWORKS[0]}, Replayed.SAME),
         (CALLED | {"client_ip": "192.0.2.1"}, {"networks": NETWORKS[0]}, Replayed.REFUSED),
+        (CALLED | {"client_ip": None}, {"networks": NETWORKS[0]}, Replayed.REFUSED),
+        (CALLED | {"client_ip": None}, {"all_of": ("a",)}, Replayed.SAME),
         (CALLED, {"hours": HOURS[1]}, Replayed.REFUSED),
         (CALLED, {"audiences": frozenset({("one", "api")})}, Replayed.SAME),
         (CALLED, {"audiences": frozenset({("one", "other"), ("two", "api")})}, Replayed.REFUSED),

@@ -197,6 +197,22 @@ def test_proofs_by_dpop_fit_the_route_that_demands_them_and_bear_a_nonce_where_i
     assert [each["passed"] for each in told] == [True, True, True, False], told
 
 
+def test_what_a_trusted_proxy_tells_of_the_client_counts_and_what_is_no_address_is_of_no_network(
+    tmp_path: Path,
+) -> None:
+    route = "  - {id: inside, methods: [GET], path: /in, scopes: [a], networks: [10.0.0.0/8], upstream: api}\n"
+    trial = Trial(tmp_path, f"trusted_proxies: [10.0.0.1/32]\n{GATEWAY}{route}")
+    trial.write(
+        "GET /in a peer=10.0.0.1 -> allow inside",
+        "{request: GET /in, scopes: a, peer: 10.0.0.1, headers: {X-Forwarded-For: '10.1.2.3:4711'}, expect: allow}",
+        "{request: GET /in, scopes: a, peer: 10.0.0.1, headers: {X-Forwarded-For: '192.0.2.1:4711'}, expect: deny}",
+        "{request: GET /in, scopes: a, peer: 10.0.0.1, headers: {X-Forwarded-For: 'unknown'}, expect: deny}",
+        "{request: GET /in, scopes: a, peer: 10.0.0.2, headers: {X-Forwarded-For: 'unknown'}, expect: allow}",
+    )
+    outcome = trial.run()
+    assert outcome.exit_code == 0, outcome.stdout
+
+
 def test_fields_of_a_case_choose_its_route_and_its_token_is_for_all_audiences_of_its_issuer(tmp_path: Path) -> None:
     routes = """\
   - {id: two, path: /v, methods: [GET], fields: {X-V: "2"}, clients: [a], audiences: [other], upstream: api}
