@@ -19,9 +19,9 @@ from .issuer_case import TEXT, settings
 
 @pytest.fixture
 def file(tmp_path: Path, where: str) -> Path:
-    """A server's file, whose state is there."""
+    """A server's file, whose state is there; its keys are of the kind that takes no time to make."""
     file = tmp_path / "issuer.yaml"
-    file.write_text(TEXT.replace("var/issuer.db", where))
+    file.write_text(TEXT.replace("var/issuer.db", where) + "signing_algorithm: ES256\n")
     return file
 
 
