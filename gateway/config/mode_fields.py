@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from pydantic import PlainValidator, WithJsonSchema
 
 from gateway.config.fields import shown
-from gateway.policy.modes import Mode, moment
+from gateway.policy.model import Mode
+from gateway.policy.modes import moment
 
 GRACE = "grace until "
 _FORMS = "write enforce, shadow, or grace until a date such as 2026-12-31"

@@ -11,7 +11,6 @@ from gateway.policy.circumstances import Hours, Network
 from gateway.policy.claim_fields import ClaimField
 from gateway.policy.cors import Cors
 from gateway.policy.fields import FieldCondition
-from gateway.policy.modes import ENFORCE, Mode
 from gateway.policy.path_rewrite import PathRewrite
 from gateway.policy.paths import Oddity
 from gateway.policy.rates import RateLimit
@@ -219,6 +218,27 @@ def _scope_set(scopes: tuple[str, ...]) -> frozenset[str]:
 
 
 _granting = lru_cache(maxsize=4096)(granting)
+
+
+ModeName = Literal["enforce", "shadow", "grace"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """How a route's refusals are taken.
+
+    Attributes:
+        name: of the mode.
+        until: when grace ends, in seconds since the epoch; of no meaning elsewhere.
+        clients: issuer and client id of those who are in grace.
+    """
+
+    name: ModeName = "enforce"
+    until: float = 0.0
+    clients: frozenset[tuple[str, str]] = frozenset()
+
+
+ENFORCE = Mode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,34 +5,10 @@ The one place that says whether a request goes on though the route refuses it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
 
 from gateway.policy.denial import Denial, Reason
-
-if TYPE_CHECKING:
-    from gateway.policy.model import Claims
-
-ModeName = Literal["enforce", "shadow", "grace"]
-
-
-@dataclass(frozen=True, slots=True)
-class Mode:
-    """How a route's refusals are taken.
-
-    Attributes:
-        name: of the mode.
-        until: when grace ends, in seconds since the epoch; of no meaning elsewhere.
-        clients: issuer and client id of those who are in grace.
-    """
-
-    name: ModeName = "enforce"
-    until: float = 0.0
-    clients: frozenset[tuple[str, str]] = frozenset()
-
-
-ENFORCE = Mode()
+from gateway.policy.model import Claims, Mode
 
 _DECIDED = frozenset(
     {

@@ -13,8 +13,8 @@ from gateway.policy.bearer import take_token
 from gateway.policy.claims import check_claims
 from gateway.policy.decision import ALLOW, Allow, Evidence, decide
 from gateway.policy.denial import Denial, Reason, unmet
-from gateway.policy.model import Claims, Proof, RequestHead, Route, TokenFrom, TrustedIssuer
-from gateway.policy.modes import ENFORCE, lets_pass
+from gateway.policy.model import ENFORCE, Claims, Proof, RequestHead, Route, TokenFrom, TrustedIssuer
+from gateway.policy.modes import lets_pass
 from gateway.policy.paths import canonical_target
 from gateway.policy.preflight import preflight
 from gateway.policy.routes import RouteTable

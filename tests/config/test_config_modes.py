@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 from gateway import build_rule
 from gateway.config.mode_fields import read_mode
 from gateway.config.schema import schema
-from gateway.policy.modes import ENFORCE, Mode
+from gateway.policy.model import ENFORCE, Mode
 
 from .gateway_samples import LEAST, UP_TO_ROUTES, config, faults
 

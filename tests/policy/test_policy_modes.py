@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from gateway.policy.denial import DEMANDED_PROOF, Denial, Reason, unmet
-from gateway.policy.model import Claims
-from gateway.policy.modes import ENFORCE, Mode, lets_pass, warning
+from gateway.policy.model import ENFORCE, Claims, Mode
+from gateway.policy.modes import lets_pass, warning
 
 from .policy_case import CLAIMS
 

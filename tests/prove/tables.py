@@ -9,8 +9,17 @@ from hypothesis import strategies as st
 
 from gateway.policy.circumstances import Hours
 from gateway.policy.fields import FieldCondition
-from gateway.policy.model import ClaimCondition, ClaimValue, PathVariable, Route, Rule, TokenFrom, TrustedIssuer
-from gateway.policy.modes import ENFORCE, Mode
+from gateway.policy.model import (
+    ENFORCE,
+    ClaimCondition,
+    ClaimValue,
+    Mode,
+    PathVariable,
+    Route,
+    Rule,
+    TokenFrom,
+    TrustedIssuer,
+)
 from gateway.policy.paths import Oddity
 from gateway.policy.routes import RouteTable
 from gateway.policy.scopes import ScopeGroup

@@ -11,8 +11,16 @@ from hypothesis import given, settings, strategies as st
 from gateway.policy.claim_fields import ClaimField
 from gateway.policy.cors import Cors
 from gateway.policy.fields import FieldCondition
-from gateway.policy.model import ClaimCondition, PathVariable, Route, RouteTimeouts, Rule, TokenFrom, WebSocketTerms
-from gateway.policy.modes import Mode
+from gateway.policy.model import (
+    ClaimCondition,
+    Mode,
+    PathVariable,
+    Route,
+    RouteTimeouts,
+    Rule,
+    TokenFrom,
+    WebSocketTerms,
+)
 from gateway.policy.path_rewrite import PathRewrite
 from gateway.policy.paths import Oddity
 from gateway.policy.rates import RateLimit

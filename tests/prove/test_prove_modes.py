@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from gateway.policy.model import Route, Rule
-from gateway.policy.modes import Mode
+from gateway.policy.model import Mode, Route, Rule
 from gateway.policy.routes import RouteTable
 from gateway.prove.modes import mode_doubts
 from gateway.prove.proofs import Kind, prove

@@ -10,8 +10,7 @@ from hypothesis import given, settings, strategies as st
 
 from gateway.policy.cors import ANY, Cors
 from gateway.policy.fields import FieldCondition
-from gateway.policy.model import Route, Rule
-from gateway.policy.modes import Mode
+from gateway.policy.model import Mode, Route, Rule
 from gateway.policy.routes import RouteTable
 from gateway.prove.difference import Change, compare
 from gateway.prove.replay import Replayed, replay

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.policy.fields import FieldCondition
-from gateway.policy.model import ClaimCondition, Route, Rule, TokenFrom
-from gateway.policy.modes import Mode
+from gateway.policy.model import ClaimCondition, Mode, Route, Rule, TokenFrom
 from gateway.policy.routes import RouteTable
 from gateway.prove.replay import Replayed, replay
 from gateway.prove.verdicts import NOW, Policy
