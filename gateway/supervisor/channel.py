@@ -9,6 +9,7 @@ import asyncio
 import pickle
 import socket
 from base64 import b64decode, b64encode
+from contextlib import suppress
 from typing import Literal, TypedDict
 
 import orjson
@@ -17,6 +18,9 @@ from gateway.plan import Plan
 
 MOST_BYTES = 64 << 20
 """Of one message: the plan or the figures of very many routes."""
+
+END_SECONDS = 5.0
+"""How long the other end may take to hang up."""
 
 
 class Order(TypedDict):
@@ -130,6 +134,19 @@ class Channel:
             return None
         message: Message = orjson.loads(line)
         return message
+
+    async def end(self) -> None:
+        """Send what waits, and hang up once the other end has: for the one that speaks last.
+
+        Were it gone while the other one still asks, that question would fail, and take with it what was not read yet.
+        """
+        if not self._writer.is_closing():
+            self._writer.write_eof()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(END_SECONDS):
+                while await self.receive() is not None:
+                    pass
+        await self.close()
 
     async def close(self) -> None:
         """Send what waits, and hang up."""

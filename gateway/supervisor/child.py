@@ -203,8 +203,8 @@ class Child:
     async def _live(self, ended: Callable[[Child], None]) -> None:
         while (message := await self._channel.receive()) is not None:
             self._take(message)
-        await self._process.wait()
         await self._channel.close()
+        await self._process.wait()
         if self._overdue is not None:
             self._overdue.cancel()
         if not self._outcome.done():

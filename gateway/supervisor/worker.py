@@ -125,7 +125,7 @@ async def serve(control: socket.socket, listening: socket.socket | None) -> None
             calm_collector()
             channel.send({"kind": "ready"})
             await _Following(channel, service).run()
-    await channel.close()
+    await channel.end()
 
 
 def _service(order: Order, listening: socket.socket | None) -> Service:
@@ -154,6 +154,7 @@ class _Following:
         else:
             await self._service.drain()
         listening.cancel()
+        await asyncio.wait([listening])
         self._tell()
 
     async def _listen(self) -> None:
