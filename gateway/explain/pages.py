@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from gateway.explain.judging import Findings
 from gateway.explain.model import Change, Fact, Mark, Step, Verdict
 from gateway.explain.words import shown
-from gateway.policy.cors import Cors, asked_headers, origin_of
+from gateway.policy.cors import Cors, asked_headers, asked_method, origin_of
 from gateway.policy.denial import Denial
-from gateway.policy.preflight import HEADERS, ORIGIN, Granted, Preflight
+from gateway.policy.model import RequestHead
+from gateway.policy.preflight import HEADERS, ORIGIN, Granted, Preflight, could_take
 
 
 def answers_itself(name: str) -> Step:
@@ -26,6 +27,8 @@ def telling_pages(findings: Findings) -> Iterator[Step]:
     origin = None if head is None else origin_of(head.fields)
     if head is None or origin is None:
         yield from _preflights(findings)
+    elif findings.preflight is None and (method := asked_method(head.method, head.fields)) is not None:
+        yield from _left_to_the_rules(findings, head, method)
     elif route is None or route.cors is None:
         return
     elif findings.preflight is not None:
@@ -45,6 +48,20 @@ def _preflights(findings: Findings) -> Iterator[Step]:
     if any(route.cors is not None for route in findings.grounds.table.candidates(head.path, head.host)):
         fields = "--header 'Origin: ...' --header 'Access-Control-Request-Method: ...'"
         yield Step(Mark.OK, "cors", f"the gateway answers the preflights of browsers here: ask about one with {fields}")
+
+
+def _left_to_the_rules(findings: Findings, head: RequestHead, method: str) -> Iterator[Step]:
+    """Why the gateway does not answer a preflight, where some route says something of pages."""
+    fitting = findings.grounds.table.candidates(head.path, head.host)
+    if not any(method in route.methods and route.cors is not None for route in fitting):
+        return
+    names = " or ".join(route.id for route in could_take(method, fitting))
+    taken = f"{shown(method)} goes to {names}"
+    if " or " in names:
+        why = f"{taken}, by fields that no preflight tells: give all of them the same cors"
+    else:
+        why = f"{taken}, which says nothing of pages, or does not take this form of the path"
+    yield Step(Mark.FAILED, "cors", f"the gateway does not answer this preflight: {why}")
 
 
 def _preflight_step(preflight: Preflight, cors: Cors, origin: str, headers: tuple[str, ...]) -> Step:

@@ -5,7 +5,7 @@ The gateway answers them itself, without a token, where the route that the page 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -73,17 +73,23 @@ def said_of_pages(method: str, fitting: Sequence[Route], oddities: frozenset[Odd
         fitting: the routes whose host and path fit, in file order.
         oddities: of the path.
     """
-    said: tuple[Route, Cors] | None = None
-    for route in fitting:
-        if method not in route.methods or (route.fields and route.rule.deny):
-            continue
-        cors = route.cors
-        if cors is None or not oddities <= route.allow_in_path or (said is not None and cors != said[1]):
+    cors: Cors | None = None
+    first: Route | None = None
+    for route in could_take(method, fitting):
+        if route.cors is None or not oddities <= route.allow_in_path or (first is not None and route.cors != cors):
             return None
-        said = said or (route, cors)
-        if not route.fields:
-            break
-    return said
+        if first is None:
+            first, cors = route, route.cors
+    return None if first is None or cors is None else (first, cors)
+
+
+def could_take(method: str, fitting: Iterable[Route]) -> Iterator[Route]:
+    """The routes of which one takes a request with a method, depending on its fields; `fitting` as above."""
+    for route in fitting:
+        if method in route.methods and not (route.fields and route.rule.deny):
+            yield route
+            if not route.fields:
+                return
 
 
 def _judge(head: RequestHead, cors: Cors, fitting: Sequence[Route]) -> Granted | Denial:

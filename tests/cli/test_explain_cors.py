@@ -25,13 +25,38 @@ routes:
     scopes: [jobs.run]
     upstream: api
 """
+MORE = """\
+  - id: second
+    methods: [GET]
+    path: /versions
+    fields: { X-Version: "2" }
+    scopes: [jobs.read]
+    upstream: api
+  - id: first
+    methods: [GET]
+    path: /versions
+    scopes: [jobs.read]
+    upstream: api
+    cors: { origins: [https://app.example], headers: [Authorization] }
+  - id: all
+    methods: [GET]
+    path: /all/{rest...}
+    scopes: [jobs.read]
+    upstream: api
+  - id: one
+    methods: [GET, POST]
+    path: /all/one
+    scopes: [jobs.read]
+    upstream: api
+    cors: { origins: [https://app.example], headers: [Authorization] }
+"""
 PAGE = ("--header", "Origin: https://app.example")
 ASKING = (*PAGE, "--header", "Access-Control-Request-Method: GET")
 
 
-def run(folder: Path, *arguments: str, claims: str | None = None) -> tuple[int, str]:
+def run(folder: Path, *arguments: str, claims: str | None = None, more: bool = False) -> tuple[int, str]:
     file = folder / "gateway.yaml"
-    file.write_text(CONFIG)
+    file.write_text(CONFIG + MORE * more)
     given = [] if claims is None else ["--claims", "-"]
     outcome = CliRunner().invoke(explain, [*arguments, "-c", str(file), *given], input=claims)
     return outcome.exit_code, outcome.stdout
@@ -111,6 +136,26 @@ def test_what_the_route_would_say_to_the_page_is_told_of_any_request_that_a_page
 def test_nothing_is_told_of_pages_where_none_sends_or_the_route_says_nothing_of_them(tmp_path: Path) -> None:
     for arguments in (("GET", "/jobs/x"), ("POST", "/jobs/x", *PAGE), ("OPTIONS", "/else"), ("GET", "/jobs//x", *PAGE)):
         assert "cors" not in dict(steps(explained(tmp_path, *arguments)))
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("/versions", "GET goes to second or first, by fields that no preflight tells: give all of them the same cors"),
+        ("/all/one", "GET goes to all, which says nothing of pages"),
+    ],
+)
+def test_a_preflight_that_the_gateway_leaves_to_the_rules_is_told_with_the_reason(
+    tmp_path: Path, path: str, why: str
+) -> None:
+    found = json.loads(run(tmp_path, "OPTIONS", path, *ASKING, "--json", more=True)[1])
+    assert (found["verdict"]["reason"], steps(found)[-1]) == ("method_not_allowed", ("cors", "failed"))
+    assert found["steps"][-1]["summary"].startswith(f"the gateway does not answer this preflight: {why}")
+
+
+def test_of_a_preflight_where_no_route_says_anything_of_pages_nothing_is_told(tmp_path: Path) -> None:
+    asking = (*PAGE, "--header", "Access-Control-Request-Method: POST")
+    assert "cors" not in dict(steps(explained(tmp_path, "OPTIONS", "/jobs/x", *asking)))
 
 
 def test_options_alone_tells_how_to_ask_about_a_preflight(tmp_path: Path) -> None:
