@@ -81,7 +81,7 @@ def hosts_of_path(findings: Findings) -> list[str]:
 
 def fields_missed(route: Route, head: RequestHead) -> str:
     """Which fields a route takes that a request does not have, each with what was found."""
-    values = selector((route.fields,)).values(head.fields)
+    values = selector(route.fields).values(head.fields)
     if isinstance(values, Denial):
         return values.detail
     missed = [each for each in route.fields if not fit([each], values)]

@@ -127,9 +127,9 @@ class FieldSelector:
 
 
 @lru_cache(maxsize=1024)
-def selector(lists: tuple[tuple[FieldCondition, ...], ...]) -> FieldSelector:
-    """One that is kept: requests for one path meet the same routes."""
-    return FieldSelector(lists)
+def selector(conditions: tuple[FieldCondition, ...]) -> FieldSelector:
+    """One for a single route."""
+    return FieldSelector([conditions])
 
 
 def fit(conditions: Iterable[FieldCondition], values: Mapping[str, str]) -> bool:
@@ -139,7 +139,7 @@ def fit(conditions: Iterable[FieldCondition], values: Mapping[str, str]) -> bool
 
 def fields_fit(conditions: tuple[FieldCondition, ...], fields: Sequence[Field]) -> bool:
     """Whether a request has fields of which all conditions hold, and none can be read in another way."""
-    return not conditions or selector((conditions,)).first(fields) == 0
+    return not conditions or selector(conditions).first(fields) == 0
 
 
 def fields_include(conditions: Sequence[FieldCondition], others: Sequence[FieldCondition]) -> bool:
